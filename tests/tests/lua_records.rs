@@ -30,6 +30,34 @@ fn keys_of_several_fields_are_keys() {
     assert!(refused["err"].as_str().unwrap().starts_with("cannot perform queries: SQLite"), "{refused}");
 }
 
+#[test]
+fn pages_are_of_the_size_that_is_asked_for() {
+    let node = Node::start(&[("plugins", "bundled, ledger"), ("lua_package_path", PATH)]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": "http://127.0.0.1:1" })).expect(201);
+    for path in ["/", "/b", "/c"] {
+        json(admin, "POST", "/services/s/routes", &json!({ "paths": [path] })).expect(201);
+    }
+    json(admin, "POST", "/plugins", &json!({ "name": "ledger" })).expect(201);
+    json(admin, "POST", "/workspaces", &json!({ "name": "team" })).expect(201);
+    json(admin, "POST", "/team/consumers", &json!({ "username": "ann" })).expect(201);
+    for n in 0..1010 {
+        json(admin, "POST", "/consumers", &json!({ "username": format!("c{n}") })).expect(201);
+    }
+    let said = get(node.proxy(), "/?do=pages").expect(200).json();
+    let why = |words: &str| format!("[postgres] {words}");
+    assert_eq!(
+        said,
+        json!({ "all": 1010, "none": true, "first": 1005, "rest": 5, "last": true, "count": 1010, "routes": 2,
+            "others": 1, "over": true, "distinct": 3, "account": "k", "team": 1,
+            "size": why("size must be an integer between 1 and 50000"), "kind": "size must be a number",
+            "tags": why("invalid option (tags_cond: must be a either 'and' or 'or' when more than one tag is \
+                specified)"),
+            "workspace": why("invalid option (workspace: invalid workspace)"),
+            "ttl": why("invalid option (ttl: must be an integer between 0 and 100000000)") })
+    );
+}
+
 /// Kong's plugins leave the whole record of a credential to those that come after them.
 #[test]
 fn credentials_are_whole_records() {

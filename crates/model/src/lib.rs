@@ -23,7 +23,7 @@ pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
 pub use degradation::{Degradation, Degraded, Effect};
 pub use error::{Code, Error};
 pub use migrations::{Migration, MigrationStep, PluginMigrations, RunStatements};
-pub use schema::{Foreign, Function, Schema};
+pub use schema::{Foreign, Function, InWorkspace, Schema};
 
 /// An entity or a part of one: field names and values, as the Admin API shows them.
 pub type Record = serde_json::Map<String, serde_json::Value>;

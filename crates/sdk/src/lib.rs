@@ -104,8 +104,8 @@ pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocke
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
 pub use model::{
-    Catalog, Foreign, Function, Migration, MigrationStep, PluginMigrations, Record, RunStatements, Schema, address,
-    entities, yaml,
+    Catalog, Foreign, Function, InWorkspace, Migration, MigrationStep, PluginMigrations, Record, RunStatements, Schema,
+    address, entities, yaml,
 };
 pub use rustls::DistinguishedName;
 pub use rustls::pki_types::pem::PemObject;

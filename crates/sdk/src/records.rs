@@ -35,6 +35,12 @@ pub trait RecordStore: Send + Sync {
         Value::Null
     }
 
+    /// What the schema of a plugin's configuration says: `name` and `fields`, null where there is no such plugin;
+    /// without a name, `PRIORITY` and `VERSION` of all plugins by their names.
+    fn describe_plugin(&self, _plugin: &str) -> Value {
+        Value::Null
+    }
+
     /// The record of that id.
     fn get(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<Option<Record>, Error>>;
 
@@ -185,6 +191,11 @@ impl Records {
     /// See [`RecordStore::get`].
     pub async fn get(&self, workspace: Uuid, entity: &str, id: &str) -> Result<Option<Record>, RecordsError> {
         self.ask(|store| store.get(workspace, entity, id)).await
+    }
+
+    /// See [`RecordStore::describe_plugin`].
+    pub fn describe_plugin(&self, plugin: &str) -> Value {
+        self.store.as_ref().map_or(Value::Null, |store| store.describe_plugin(plugin))
     }
 
     /// See [`RecordStore::page`].

@@ -1,7 +1,7 @@
 //! The store as plugins see it: records that requests read and write.
 
 use crate::settings::Settings;
-use model::Error;
+use model::{Error, PluginSchema};
 use sdk::entities::Uuid;
 use sdk::{Addition, BoxFuture, Counter, Record, RecordPage, RecordStore, Records, Tasks};
 use serde_json::{Value, json};
@@ -35,6 +35,18 @@ impl StoredRecords {
 impl RecordStore for StoredRecords {
     fn read_only(&self) -> Option<&'static str> {
         self.read_only
+    }
+
+    fn describe_plugin(&self, plugin: &str) -> Value {
+        let catalog = self.store.catalog();
+        let known = |(name, plugin): (&str, &PluginSchema)| {
+            (name.to_owned(), json!({ "PRIORITY": plugin.priority, "VERSION": plugin.version }))
+        };
+        match catalog.plugin(plugin) {
+            Some(found) => json!({ "name": plugin, "fields": found.schema.describe()["fields"] }),
+            None if plugin.is_empty() => Value::Object(catalog.plugins().map(known).collect()),
+            None => Value::Null,
+        }
     }
 
     fn describe(&self, entity: &str) -> Value {

@@ -3,7 +3,9 @@
 use crate::Record;
 use crate::entities::rules;
 use serde_json::Value;
+use std::cell::Cell;
 use std::fmt;
+use uuid::Uuid;
 
 /// Checks one value that already has the right type; the error is what the client sees.
 pub type Validator = fn(&Value) -> Result<(), String>;
@@ -24,6 +26,31 @@ pub trait Foreign: fmt::Debug + Send + Sync {
     fn expand(&self, value: &Value) -> Result<Option<Record>, String>;
     /// As a [`Derive`].
     fn derive(&self, record: &mut Record) -> Result<(), String>;
+}
+
+thread_local! {
+    static WORKSPACE: Cell<Option<Uuid>> = const { Cell::new(None) };
+}
+
+/// For functions that are called on this thread until it is dropped, the workspace that a record is in.
+#[derive(Debug)]
+pub struct InWorkspace(Option<Uuid>);
+
+impl InWorkspace {
+    pub fn enter(workspace: Option<Uuid>) -> InWorkspace {
+        InWorkspace(WORKSPACE.replace(workspace))
+    }
+
+    /// The workspace of the record that is being checked, where that is known.
+    pub fn current() -> Option<Uuid> {
+        WORKSPACE.get()
+    }
+}
+
+impl Drop for InWorkspace {
+    fn drop(&mut self) {
+        WORKSPACE.set(self.0);
+    }
 }
 
 /// A function by its kind.

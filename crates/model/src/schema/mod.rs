@@ -32,7 +32,7 @@ mod vault_references;
 
 pub use declared::References;
 pub use field::{Field, FieldType, OnDelete};
-pub use functions::{Check, Derive, Expand, Foreign, Function, Validator};
+pub use functions::{Check, Derive, Expand, Foreign, Function, InWorkspace, Validator};
 pub use json_schema::Usage;
 pub use partials::{FindPartial, Link, lay, links};
 pub use shape::Shape;
@@ -102,7 +102,7 @@ enum Source {
 #[derive(Debug)]
 struct Transformation {
     input: Vec<String>,
-    /// What it depends on beside its input, by dotted paths: it changes only together with that.
+    /// What it depends on beside its input: it changes only together with that. Both are dotted paths.
     needs: Vec<String>,
     derive: Function,
 }
@@ -490,9 +490,11 @@ impl Schema {
         if !errors.is_empty() {
             return Err(Error::schema_violation(errors));
         }
-        for transformation in &self.transformations {
+        let refined = self.transformations_of(scope.catalog, &record);
+        for transformation in self.transformations.iter().chain(refined) {
             if let Some((given, before)) = change
-                && !transformation.input.iter().any(|field| given.contains_key(field))
+                && !transformation.input.is_empty()
+                && !transformation.input.iter().any(|field| path::get(given, field).is_some())
             {
                 transformation.check_needs(&record, before)?;
             } else {
@@ -503,6 +505,22 @@ impl Schema {
             }
         }
         Ok(self.process_select(scope.catalog, record))
+    }
+
+    /// Those of the part of the schema that the record's own values choose.
+    fn transformations_of<'a>(&'a self, catalog: &'a Catalog, record: &Record) -> &'a [Transformation] {
+        let named = |key: &str| record.get(key).and_then(Value::as_str);
+        match self.subschemas.source {
+            Source::Plugins => {
+                let plugin = named(&self.subschemas.key).and_then(|name| catalog.plugin(name));
+                plugin.map_or(&[], |plugin| &plugin.schema.transformations)
+            }
+            Source::Vaults => {
+                let vault = named(&self.subschemas.key).and_then(|name| catalog.vault(name));
+                vault.map_or(&[], |vault| &vault.transformations)
+            }
+            _ => &[],
+        }
     }
 
     fn check_immutable(&self, change: &Record, current: &Record) -> Result<(), Error> {
@@ -546,7 +564,8 @@ impl Source {
 impl Transformation {
     /// Computes what follows from its input, if all of that is there.
     fn run(&self, record: &mut Record) -> Result<(), Error> {
-        if self.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
+        let is_there = |field: &String| path::get(record, field).is_some_and(|value| !value.is_null());
+        if self.input.iter().all(is_there) {
             self.derive.derive(record).map_err(Error::transformation)?;
         }
         Ok(())
@@ -576,7 +595,9 @@ impl Transformation {
     /// With new input, what the result depends on must be given, too: what is stored may be a result itself. Owners
     /// (`consumer.id`) are known by the path of a request.
     fn check_given(&self, given: &Record) -> Result<(), Error> {
-        let is_given = |field: &String| field.contains('.') || given.get(field).is_some_and(|value| !value.is_null());
+        let is_owners = |field: &String| field.ends_with(".id");
+        let is_given =
+            |field: &String| is_owners(field) || path::get(given, field).is_some_and(|value| !value.is_null());
         if self.needs.iter().all(is_given) { Ok(()) } else { Err(self.incomplete()) }
     }
 

@@ -38,7 +38,7 @@ pub fn wake(number: u64) -> bool {
     waiting.is_some_and(|waiting| waiting.send(()).is_ok())
 }
 
-fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'static, Result<MultiValue>> {
+pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'static, Result<MultiValue>> {
     match name {
         "sleep" => {
             let time = seconds(arguments.front());

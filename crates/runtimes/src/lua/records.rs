@@ -20,6 +20,11 @@ pub fn add(lua: &Lua, native: &Table) -> Result<()> {
         let described = surroundings::env().map_or(Json::Null, |env| env.records().describe(&entity));
         to_lua(lua, &described, Nulls::LeftOut, None)
     };
+    let describe_plugin = |lua: &Lua, plugin: String| {
+        let described = surroundings::env().map_or(Json::Null, |env| env.records().describe_plugin(&plugin));
+        to_lua(lua, &described, Nulls::LeftOut, None)
+    };
+    native.raw_set("describe_plugin", lua.create_function(describe_plugin)?)?;
     native.raw_set("has_store", lua.create_function(|_, ()| Ok(surroundings::env().is_some()))?)?;
     native.raw_set("describe_entity", lua.create_function(describe)?)
 }

@@ -41,7 +41,8 @@ const OWN: [(&str, &str); 16] = [
 ];
 
 /// The same, of what needs modules.
-const LATER: [(&str, &str); 7] = [
+const LATER: [(&str, &str); 8] = [
+    ("=db_checks", include_str!("code/db_checks.lua")),
     ("=db", include_str!("code/db.lua")),
     ("=db_connector", include_str!("code/db_connector.lua")),
     ("=dns", include_str!("code/dns.lua")),
@@ -245,6 +246,12 @@ impl Vm {
         self.time.allowed.set(time);
         self.time.began.set(None);
         self.time.worked.set(None);
+    }
+
+    /// Has the time that code may take begin anew, whenever that is called.
+    pub fn clock(&self) -> impl Fn() + use<> {
+        let time = self.time.clone();
+        move || time.until.set(None)
     }
 
     /// Calls code, or the function that it returned when it was called first.

@@ -12,7 +12,7 @@ use crate::feed::Changes;
 use crate::layout::{ColumnType, Foreign, Layout, Table};
 use crate::read::{self, View, is_uuid, lookup, valid_id};
 use crate::{Change, Key, Operation, Recorded, Scope, rules};
-use model::{Catalog, Error, Record};
+use model::{Catalog, Error, InWorkspace, Record};
 pub use put::Put;
 use remove::Referrers;
 use serde_json::Value;
@@ -114,6 +114,7 @@ impl<'t> Transaction<'t> {
             names.push(self.names(table, &input, None)?);
             rules::check_references(self.writer, &self.view, table, &input, None)?;
             rules::link_partials(self.writer, &self.view, table, &mut input, None)?;
+            let _here = InWorkspace::enter(self.view.scope.workspace());
             let record = table.schema.process_insert(self.view.catalog, input)?;
             rules::check_not_null(table, None, &record)?;
             self.check_writable("create", table, None)?;
@@ -132,6 +133,7 @@ impl<'t> Transaction<'t> {
         let names = self.names(table, &input, Some(&table.id(&old.record)))?;
         rules::check_references(self.writer, &self.view, table, &input, Some(&old.record))?;
         rules::link_partials(self.writer, &self.view, table, &mut input, Some(&old.record))?;
+        let _here = InWorkspace::enter(self.view.scope.workspace());
         let mut record = table.schema.process_update(self.view.catalog, input, &old.record)?;
         for column in table.keys() {
             record.insert(column.field.clone(), old.record.get(&column.field).cloned().unwrap_or_default());
@@ -170,6 +172,7 @@ impl<'t> Transaction<'t> {
         let names = self.names(table, &input, keys.get(&table.primary).and_then(Value::as_str))?;
         rules::check_references(self.writer, &self.view, table, &input, None)?;
         rules::link_partials(self.writer, &self.view, table, &mut input, None)?;
+        let _here = InWorkspace::enter(self.view.scope.workspace());
         let mut record = table.schema.process_upsert(self.view.catalog, input, &keys)?;
         record.extend(keys);
         rules::check_not_null(table, Some(key), &record)?;

@@ -113,23 +113,11 @@ local dao, own_workspace = {}, slot.host("ngx.workspace")
 
 local function workspace_of(options)
   local workspace = type(options) == "table" and options.workspace
-  return type(workspace) == "string" and workspace or slot.at.asks and own_workspace() or ""
-end
-
--- Options that mean nothing for an entity are refused, as in Kong.
-local function misled(self, options)
-  for _, option in ipairs { "ttl", "tags" } do
-    local known = option == "ttl" and self.schema.ttl or option == "tags" and self.schema.fields.tags
-    if type(options) == "table" and options[option] ~= nil and not known then
-      local why = fmt("cannot be used with '%s'", self.schema.name)
-      return { code = 11, name = "invalid options", message = fmt("invalid option (%s: %s)", option, why),
-        options = { [option] = why } }
-    end
-  end
+  return type(workspace) == "string" and workspace or slot.caller_workspace or slot.at.asks and own_workspace() or ""
 end
 
 local function ask(self, what, options, ...)
-  local refused = misled(self, options)
+  local refused = slot.refuse_options(self.schema, options, errors_of_data)
   if refused then
     return nil, refused
   end
@@ -196,36 +184,22 @@ local function is_tagged(row, tags, any)
   return not any
 end
 
-local MOST_ROWS = 50000
--- Rows that there may be, and where they begin.
-local function check_page(size, offset)
-  if size ~= nil and type(size) ~= "number" then
-    error("size must be a number", 3)
-  elseif offset ~= nil and type(offset) ~= "string" then
-    error("offset must be a string", 3)
-  elseif size and (size % 1 ~= 0 or size < 1 or size > MOST_ROWS) then
-    return { code = 9, name = "invalid size", message = "size must be an integer between 1 and " .. MOST_ROWS }
-  end
-end
-
 function dao:page(size, offset, options)
-  local wrong = check_page(size, offset)
-  if wrong then
+  local wrong
+  size, wrong = slot.page_size(size, offset, options)
+  if not size then
     return failed(wrong)
   end
-  size = size or 1000
   local tags = type(options) == "table" and options.tags
   local found = {}
   repeat
-    -- Beside the rows comes the offset of those that follow.
-    local rows, following = ask(self, "page", options, size - #found, offset or "")
+    -- Beside the rows comes the offset of those that follow; the store gives a thousand at a time.
+    local rows, following = ask(self, "page", options, math.min(size - #found, 1000), offset or "")
     if rows == nil then
       return failed(following)
-    elseif not tags then
-      return wanted(self, options, rows), nil, nil, following
     end
     for _, row in ipairs(rows) do
-      if is_tagged(row, tags, options.tags_cond == "or") then
+      if not tags or is_tagged(row, tags, options.tags_cond == "or") then
         found[#found + 1] = row
       end
     end
@@ -353,19 +327,17 @@ function dao:cache_key(key, ...)
 end
 
 function dao:select_by_cache_key(key, options)
-  local names = self.schema.cache_key or {}
-  if #names == 1 then
+  local names = self.schema.cache_key
+  if not names or #names == 0 then
+    error("entity does not have a cache_key defined", 2)
+  elseif #names == 1 then
     return self["select_by_" .. names[1]](self, type(key) == "table" and key[names[1]] or key, options)
   end
-  if type(key) ~= "table" then
-    return nil, "select_by_cache_key wants the fields of the key in this version"
-  end
-  local wanted = self:cache_key(key)
+  local wanted_key = type(key) == "table" and self:cache_key(key) or key
   for row, err in self:each(1000, options) do
     if err then
       return nil, err
-    end
-    if self:cache_key(row) == wanted then
+    elseif self:cache_key(row) == wanted_key then
       return row
     end
   end
@@ -454,9 +426,24 @@ local function new(name)
     end
     if field.type == "foreign" then
       local all, each = for_reference(field_name)
-      methods["page_for_" .. field_name] = function(self, key, _, _, options) return all(self, key, options) end
+      methods["page_for_" .. field_name] = function(self, key, size, offset, options)
+        local wrong
+        size, wrong = slot.page_size(size, offset, options)
+        if not size then
+          return failed(wrong)
+        end
+        local rows, err, err_t = all(self, key, options)
+        if not rows then
+          return nil, err, err_t
+        end
+        local page, following = slot.page_of(rows, function(row) return id_of(self, row) end, size, offset)
+        return page, nil, nil, following
+      end
       methods["each_for_" .. field_name] = each
     end
+  end
+  if name == "plugins" then
+    schema.subschemas, methods.get_handlers = slot.plugin_schemas(), slot.plugin_handlers
   end
   local own = slot.dao_modules[name]
   local module = own and require(own)
@@ -470,8 +457,48 @@ local function new(name)
   end })
 end
 
-slot.dao_modules = {}
+slot.dao_modules, slot.caller_workspace = {}, false
 local daos = {}
+
+-- The schemas of plugins by their names, read when they are asked for.
+function slot.plugin_schemas()
+  return setmetatable({}, { __index = function(t, plugin)
+    local described = type(plugin) == "string" and plugin ~= "" and native.describe_plugin(plugin)
+    t[plugin] = described and require("kong.db.schema").new(described) or nil
+    return rawget(t, plugin)
+  end })
+end
+
+-- The handlers of plugins, those that act first in front. Of those that are not in Lua there is what they are, and
+-- nothing that can be called.
+function slot.plugin_handlers()
+  local list = {}
+  for plugin, known in pairs(native.describe_plugin("") or {}) do
+    local is_own, handler = pcall(require, "kong.plugins." .. plugin .. ".handler")
+    list[#list + 1] = { name = plugin, handler = is_own and type(handler) == "table" and handler or known }
+  end
+  table.sort(list, function(a, b)
+    local first, second = a.handler.PRIORITY or 0, b.handler.PRIORITY or 0
+    if first == second then
+      return a.name > b.name
+    end
+    return first > second
+  end)
+  return list
+end
+
+-- What asks without a store gets an error.
+local function nowhere(method)
+  local function why() return nil, "there is no database here", { code = 8, name = "database error" } end
+  if method:find("^each") then
+    return function() return function() return false, "there is no database here" end end
+  end
+  for _, verb in ipairs { "select", "page", "insert", "update", "upsert", "delete", "truncate" } do
+    if method:find("^" .. verb) then
+      return why
+    end
+  end
+end
 
 -- Before there is a store: what code names while it is loaded, and asks when it runs.
 local function later(name)
@@ -484,7 +511,10 @@ local function later(name)
     return found and found[key]
   end })
   return setmetatable({ schema = schema }, { __index = function(_, key)
-    return native.has_store() and real(key) or nil
+    if native.has_store() then
+      return real(key)
+    end
+    return type(key) == "string" and nowhere(key) or nil
   end })
 end
 

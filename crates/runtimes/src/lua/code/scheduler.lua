@@ -132,7 +132,13 @@ local function arrived(mark, ...)
 end
 
 -- What waits is asked for by name; the gateway's answer is what `slot.wait` returns.
+slot.wait_here = false
+
 function slot.wait(...)
+  if slot.wait_here then
+    -- On a thread of its own, code waits without letting others go on.
+    return slot.wait_here(...)
+  end
   if not slot.at.may_wait then
     error("API disabled in the context of " .. tostring(slot.at.context), 3)
   end

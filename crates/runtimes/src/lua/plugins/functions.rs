@@ -4,15 +4,20 @@
 use super::loading::{Loaded, Reader};
 use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
-use sdk::{Foreign, MigrationStep, Record, RunStatements};
+use sdk::entities::Uuid;
+use sdk::{Foreign, InWorkspace, MigrationStep, Record, RunStatements};
 use serde_json::Value as Json;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
-/// How long a function of a schema may take.
+/// How long a function of a schema may take from one wait to the next.
 pub const LONGEST: Duration = Duration::from_secs(1);
+/// How long it may take in all, with what it waits for.
+pub const LONGEST_IN_ALL: Duration = Duration::from_secs(10);
 /// How long loading a plugin may take.
 pub const LONGEST_LOAD: Duration = Duration::from_secs(10);
 
@@ -29,7 +34,7 @@ pub type Returned = (Json, Json);
 enum Work {
     Load(String, SyncSender<Result<Loaded, String>>),
     LoadVault(String, SyncSender<Result<Described, String>>),
-    Call(usize, Vec<Json>, SyncSender<Result<Returned, String>>),
+    Call(usize, Vec<Json>, Option<Uuid>, SyncSender<Result<Returned, String>>),
     Migrate(usize, SyncSender<Migrating>),
 }
 
@@ -81,20 +86,31 @@ fn hand(work: Work) -> Result<(), String> {
     sender.send(work).map_err(|_| ended())
 }
 
+/// The thread that asks may be one of those on which the database answers what the function asks: another one takes its
+/// place meanwhile.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
+}
+
 fn serve(work: &Receiver<Work>) {
-    let reader = Vm::new().map(Reader::new).map_err(|error| words(&error));
+    let reader = Vm::new().and_then(Reader::new).map_err(|error| words(&error));
     while let Ok(work) = work.recv() {
         // Who asked may have gone.
         match (work, &reader) {
             (Work::Load(name, reply), Ok(reader)) => drop(reply.send(reader.load(&name))),
             (Work::LoadVault(name, reply), Ok(reader)) => drop(reply.send(reader.load_vault(&name))),
-            (Work::Call(number, given, reply), Ok(reader)) => drop(reply.send(reader.call(number, &given))),
+            (Work::Call(number, given, workspace, reply), Ok(reader)) => {
+                drop(reply.send(reader.call(number, &given, workspace)));
+            }
             (Work::Migrate(number, tell), Ok(reader)) => {
                 drop(tell.send(Migrating::Done(reader.migrate(number, &tell))))
             }
             (Work::Load(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
             (Work::LoadVault(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
-            (Work::Call(_, _, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Work::Call(_, _, _, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
             (Work::Migrate(_, tell), Err(error)) => drop(tell.send(Migrating::Done(Err(error.clone())))),
         }
     }
@@ -108,7 +124,7 @@ impl SchemaFunction {
 
     fn call(&self, given: Vec<Json>) -> Result<Returned, String> {
         let (reply, returned) = sync_channel(1);
-        ask(Work::Call(self.number, given, reply), returned)
+        aside(|| ask(Work::Call(self.number, given, InWorkspace::current(), reply), returned))
     }
 
     /// A function that says whether something is right, and if not, why.
@@ -162,15 +178,33 @@ impl Foreign for SchemaFunction {
     fn derive(&self, record: &mut Record) -> Result<(), String> {
         let given = match self.input.is_empty() {
             true => vec![Json::Object(record.clone())],
-            false => self.input.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect(),
+            false => self.input.iter().map(|path| at(record, path).cloned().unwrap_or_default()).collect(),
         };
         match self.call(given)? {
             (Json::Object(fields), _) => {
-                record.extend(fields);
+                lay(record, fields);
                 Ok(())
             }
             (Json::Null, Json::String(why)) => Err(why),
             _ => Ok(()),
+        }
+    }
+}
+
+/// The value at a dotted path.
+fn at<'r>(record: &'r Record, path: &str) -> Option<&'r Json> {
+    match path.split_once('.') {
+        None => record.get(path),
+        Some((head, rest)) => at(record.get(head)?.as_object()?, rest),
+    }
+}
+
+/// Lays fields over those that there are: records merge, all else is replaced.
+fn lay(record: &mut Record, fields: Record) {
+    for (name, value) in fields {
+        match (record.get_mut(&name), value) {
+            (Some(Json::Object(below)), Json::Object(over)) => lay(below, over),
+            (_, value) => drop(record.insert(name, value)),
         }
     }
 }

@@ -1,18 +1,23 @@
 //! Loading a plugin's files: what it says of itself, and its schema.
 
 use super::admin;
-use super::functions::{self, LONGEST, LONGEST_LOAD, Migrating, Returned, SchemaFunction};
+use super::functions::{self, LONGEST, LONGEST_IN_ALL, LONGEST_LOAD, Migrating, Returned, SchemaFunction};
 use super::migrations;
 use super::schema::Description;
+use crate::lua::operations::operation;
 use crate::lua::value::{Nulls, to_json, to_lua};
 use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, replaces_content};
-use mlua::{Function as LuaFunction, MultiValue, Table, Value};
+use mlua::{Error as LuaError, Function as LuaFunction, IntoLua, MultiValue, Result as LuaResult, Table, Value};
+use sdk::entities::Uuid;
 use sdk::{AdminEndpoint, Function, Migration, Phases};
 use serde_json::Value as Json;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
+use tokio::runtime::Builder;
 
 /// What a plugin's files say. It lasts as long as the process.
 pub struct Loaded {
@@ -38,7 +43,13 @@ pub struct Loaded {
 pub struct Reader {
     vm: Vm,
     functions: RefCell<Vec<LuaFunction>>,
+    /// What functions of schemas wait by, and when they have waited enough.
+    wait: LuaFunction,
+    until: Rc<Cell<Instant>>,
 }
+
+/// What functions of schemas cannot do.
+const WRITES: [&str; 6] = ["db.insert", "db.update", "db.upsert", "db.delete", "db.query", "park"];
 
 /// Loads a plugin, in the machine of schemas.
 pub fn load(name: &str) -> Result<Loaded, String> {
@@ -53,8 +64,10 @@ impl Loaded {
 }
 
 impl Reader {
-    pub fn new(vm: Vm) -> Reader {
-        Reader { vm, functions: RefCell::default() }
+    pub fn new(vm: Vm) -> LuaResult<Reader> {
+        let until = Rc::new(Cell::new(Instant::now()));
+        let wait = waiting(&vm, until.clone())?;
+        Ok(Reader { vm, functions: RefCell::default(), wait, until })
     }
 
     /// Reads the files of a plugin.
@@ -97,8 +110,8 @@ impl Reader {
         Ok(Described { schema: leak(schema.to_string()), functions: leak_functions(description.found) })
     }
 
-    /// Calls a function of a schema.
-    pub fn call(&self, number: usize, given: &[Json]) -> Result<Returned, String> {
+    /// Calls a function of a schema, for a record in that workspace.
+    pub fn call(&self, number: usize, given: &[Json], workspace: Option<Uuid>) -> Result<Returned, String> {
         let function = self.functions.borrow().get(number).cloned().ok_or("there is no such function")?;
         let lua = &self.vm.lua;
         let call = || {
@@ -107,9 +120,19 @@ impl Reader {
             let (first, second) = function.call::<(Value, Value)>(given)?;
             Ok((to_json(&first)?, to_json(&second)?))
         };
+        let workspace = workspace.map(|id| id.to_string());
+        let surround = |wait: Option<&LuaFunction>, workspace: Option<String>| {
+            self.vm
+                .slot
+                .raw_set("caller_workspace", workspace.map_or(Ok(Value::Boolean(false)), |id| id.into_lua(lua))?)?;
+            self.vm.slot.raw_set("wait_here", wait.map_or(Value::Boolean(false), |wait| Value::Function(wait.clone())))
+        };
+        self.until.set(Instant::now() + LONGEST_IN_ALL);
+        surround(Some(&self.wait), workspace).map_err(|error| words(&error))?;
         self.vm.limit(Some(LONGEST));
         let returned = call().map_err(|error| words(&error));
         self.vm.limit(None);
+        surround(None, None).map_err(|error| words(&error))?;
         // A function that took too long has ended what called it, too.
         self.vm.slot.raw_set("over", false).map_err(|error| words(&error))?;
         returned
@@ -289,6 +312,21 @@ impl Reader {
             }
         }
     }
+}
+
+/// What code calls to wait, on the thread of schemas: it reads, and changes nothing.
+fn waiting(vm: &Vm, until: Rc<Cell<Instant>>) -> LuaResult<LuaFunction> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let anew = vm.clock();
+    vm.lua.create_function(move |lua, (name, arguments): (String, MultiValue)| {
+        if WRITES.contains(&name.as_str()) {
+            return Err(LuaError::runtime("functions of schemas can only read"));
+        }
+        let left = until.get().saturating_duration_since(Instant::now());
+        let came = runtime.block_on(async { tokio::time::timeout(left, operation(lua, &name, arguments)).await });
+        anew();
+        came.map_err(|_| LuaError::runtime("the code takes too long"))?
+    })
 }
 
 /// Whether an entity refers to one of these.

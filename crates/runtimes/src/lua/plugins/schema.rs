@@ -40,9 +40,6 @@ impl<'m> Description<'m> {
 
     /// The schema of a plugin: what it says of records of `plugins`.
     pub fn of_plugin(&mut self, schema: &Table) -> Result<Json, String> {
-        if schema.contains_key("transformations").unwrap_or_default() {
-            return Err("transformations in the schema of a plugin are not there in this version".to_owned());
-        }
         let mut described = self.object(schema, MAX_DEPTH).map_err(|error| format!("schema: {error}"))?;
         described.remove("name");
         let fields = described.get("fields").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);

@@ -94,17 +94,23 @@ end
 function endpoints.get_collection_endpoint(schema, foreign, field, method)
   return function(self, db)
     local rows, _, err_t, offset
+    local path = schema.admin_api_name or schema.name
     if foreign then
       local owner = outer(self, db, foreign)
-      local dao = db[schema.name]
-      rows, _, err_t = dao[method or "page_for_" .. field](dao, { id = owner.id }, nil, nil, options())
+      local dao, size = db[schema.name], nil
+      size, _, err_t = endpoints.get_page_size(self.args.uri)
+      if not err_t then
+        rows, _, err_t, offset =
+          dao[method or "page_for_" .. field](dao, { id = owner.id }, size, self.args.uri.offset, options())
+      end
+      path = ("%s/%s/%s"):format(foreign.name, owner.id, schema.admin_api_nested_name or path)
     else
       rows, _, err_t, offset = endpoints.page_collection(self, db, schema, method)
     end
     if err_t then
       return endpoints.handle_error(err_t)
     end
-    local following = offset and ("/%s?offset=%s"):format(schema.admin_api_name or schema.name, ngx.escape_uri(offset))
+    local following = offset and ("/%s?offset=%s"):format(path, ngx.escape_uri(offset))
     return exit(200, { data = setmetatable(rows, slot.native.array_mt), offset = offset, next = following or null })
   end
 end

@@ -221,6 +221,14 @@ function schema:validate(record)
   return true
 end
 schema.validate_insert, schema.validate_upsert = schema.validate, schema.validate
+-- The same for the value of one field.
+function schema.validate_field(_, field, value)
+  local alone = setmetatable({ definition = { fields = { { value = field } } } }, schema)
+  local ok, errors = alone:validate { value = value }
+  return ok, errors and errors.value
+end
+-- What is stored is as it was given here.
+function schema.transform(_, record) return record end
 -- What is not changed need not be there.
 function schema:validate_update(record)
   local _, errors = self:validate(record)

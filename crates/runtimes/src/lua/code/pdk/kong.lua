@@ -78,10 +78,14 @@ kong = {
 -- The settings of the node, and the tracer that follows from them.
 setmetatable(kong, { __index = function(t, name)
   if name == "configuration" then
-    local configuration = native.configuration() or {}
+    local known = native.configuration()
+    local configuration = known or {}
     -- Secrets are masked always.
     setmetatable(configuration, { __index = { remove_sensitive = function() return configuration end } })
-    rawset(t, name, configuration)
+    -- There may be none yet.
+    if known then
+      rawset(t, name, configuration)
+    end
     return configuration
   elseif name == "tracing" then
     local tracer = slot.tracer()

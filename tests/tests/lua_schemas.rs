@@ -1,0 +1,74 @@
+//! Schemas of plugins in Lua whose functions ask the records that there are, and change what is stored.
+
+use blackbox::http::{get, json, request};
+use blackbox::{Node, bascule};
+use serde_json::json;
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures/?.lua;;");
+
+#[test]
+fn functions_of_schemas_read_records() {
+    let node = Node::start(&[("plugins", "bundled, warden"), ("lua_package_path", PATH)]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": "http://127.0.0.1:1" })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "name": "r", "paths": ["/"] })).expect(201);
+    let configure = |config| json(admin, "POST", "/plugins", &json!({ "name": "warden", "config": config }));
+    let refused = configure(json!({ "consumer": "ann" })).expect(400).json();
+    assert_eq!(refused["fields"]["config"]["consumer"], "there is no consumer ann");
+    json(admin, "POST", "/consumers", &json!({ "username": "ann" })).expect(201);
+    let refused = configure(json!({ "consumer": "ann" })).expect(400).json();
+    assert_eq!(refused["fields"]["@entity"], json!(["the consumer has no custom_id"]));
+    json(admin, "PATCH", "/consumers/ann", &json!({ "custom_id": "1" })).expect(200);
+    let refused = configure(json!({ "consumer": "ann", "wrong": true })).expect(400).json();
+    assert_eq!(refused["fields"]["config"]["wrong"], "functions of schemas can only read");
+
+    let made = configure(json!({ "consumer": "ann", "name": "Ann" })).expect(201).json();
+    assert_eq!(made["config"]["greeting"], "hello Ann");
+    let path = format!("/plugins/{}", made["id"].as_str().unwrap());
+    let changed = json(admin, "PATCH", &path, &json!({ "config": { "name": "Bea" } })).expect(200).json();
+    assert_eq!(changed["config"]["greeting"], "hello Bea");
+    let changed = json(admin, "PATCH", &path, &json!({ "config": { "greeting": "hi" } })).expect(200).json();
+    assert_eq!(changed["config"]["greeting"], "hi", "what it follows from was not given");
+    let said = get(node.proxy(), "/").expect(200).json();
+    let all = json!({ "greeting": "hi", "first": true, "of_key_auth": "record", "unknown": true, "loaded": "table" });
+    assert_eq!(said, all);
+}
+
+/// What a record is checked against is of its own workspace.
+#[test]
+fn they_see_the_workspace_of_the_record() {
+    let node = Node::start(&[("plugins", "bundled, warden"), ("lua_package_path", PATH)]);
+    let admin = node.admin();
+    json(admin, "POST", "/workspaces", &json!({ "name": "team" })).expect(201);
+    json(admin, "POST", "/team/consumers", &json!({ "username": "ann", "custom_id": "1" })).expect(201);
+    let plugin = json!({ "name": "warden", "config": { "consumer": "ann" } });
+    json(admin, "POST", "/plugins", &plugin).expect(400);
+    json(admin, "POST", "/team/plugins", &plugin).expect(201);
+    // Several at once neither wait for each other for ever nor keep the Admin API from answering.
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let name = format!("team-{n}");
+            scope.spawn(move || {
+                let own = json!({ "instance_name": name, "name": "warden", "config": { "consumer": "nobody" } });
+                json(admin, "POST", "/schemas/plugins/validate", &own).expect(400);
+            });
+        }
+    });
+    request(admin, "GET", "/team/plugins", &[], b"").unwrap().expect(200);
+}
+
+/// A file is checked without a database.
+#[test]
+fn without_a_database_they_are_told_so() {
+    let node = Node::start(&[]);
+    let file = node.prefix().join("warden.yml");
+    let text = "_format_version: '3.0'\nconsumers: [{username: ann, custom_id: '1'}]\n\
+        plugins: [{name: warden, config: {consumer: ann}}]\n";
+    std::fs::write(&file, text).unwrap();
+    let mut parse = bascule();
+    parse.args(["config", "parse"]).arg(&file).env("KONG_DATABASE", "off").env("KONG_PLUGINS", "bundled, warden");
+    let parsed = parse.env("KONG_LUA_PACKAGE_PATH", PATH).output().unwrap();
+    let said = String::from_utf8_lossy(&parsed.stderr);
+    assert!(said.contains("in 'consumer': cannot look for consumers"), "{said}");
+    assert!(!parsed.status.success());
+}
