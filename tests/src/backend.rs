@@ -67,6 +67,11 @@ impl Backend {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// How many connections are open with it.
+    pub fn connections(&self) -> usize {
+        self.running.as_ref().map_or(0, |run| run.connections.lock().expect("no panic under the lock").len())
+    }
+
     fn run(&mut self, listener: TcpListener) {
         let (stop, connections) = (Arc::<AtomicBool>::default(), Arc::<Mutex<HashMap<usize, TcpStream>>>::default());
         let (stopped, open, name, requests) =

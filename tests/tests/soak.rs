@@ -204,6 +204,14 @@ fn connections(requests: usize) -> usize {
     16 + requests / 10_000
 }
 
+/// What a node holds beside its connections to services. Those are bounded by `connections`: each worker keeps its own,
+/// and which worker a client comes to is chance.
+fn held(node: &Node, services: &[&Backend]) -> Usage {
+    let kept: usize = services.iter().map(|service| service.connections()).sum();
+    let usage = Usage::of(node.pid());
+    Usage { files: usage.files.saturating_sub(kept), ..usage }
+}
+
 /// The last third of the samples holds no more than the first, but for so much.
 #[track_caller]
 fn flat(samples: &[Usage], memory_kib: usize, files: usize) {
@@ -237,7 +245,7 @@ fn thousands_of_changes_leave_nothing_behind() {
     let samples: Vec<_> = (0..rounds)
         .map(|number| {
             operator.round(number, [other.address, second.address]);
-            Usage::of(node.pid())
+            held(&node, &[&first, &second, &other])
         })
         .collect();
     traffic.goes_on(100);
@@ -264,7 +272,7 @@ fn reloads_disturb_nobody() {
         assert!(reload.output().unwrap().status.success());
         eventually("the new log level", || get(node.admin(), "/").json()["configuration"]["log_level"] == level);
         traffic.goes_on(20);
-        samples.push(Usage::of(node.pid()));
+        samples.push(held(&node, &[&first, &second]));
     }
     let answered = traffic.end();
     flat(&samples, 512, 6);
@@ -290,7 +298,7 @@ fn load_is_answered_through_changes_and_reloads() {
         operator.write("PATCH", "/routes/moves", &json!({ "paths": [format!("/at/{number}")] }), 200);
         operator.get(&format!("/at/{number}"), "", 200);
         operator.get(&format!("/at/{}/", number - 1), "", 404);
-        samples.push(Usage::of(node.pid()));
+        samples.push(held(&node, &[&first, &second]));
         if number % changes == 0 {
             let mut reload = bascule();
             reload.args(["reload", "--prefix"]).arg(node.prefix());
@@ -356,7 +364,7 @@ fn load_all(node: &Node, backend: &Backend, load: impl Fn(usize)) {
         eventually("it is in force", || get(node.proxy(), &format!("/{number}/1")).status == 200);
         get(node.proxy(), &format!("/{}/1", number - 1)).expect(404);
         traffic.goes_on(20);
-        samples.push(Usage::of(node.pid()));
+        samples.push(held(node, &[backend]));
     }
     let answered = traffic.end();
     // A route takes some 8 KiB with its service; what it took on its way may be kept for the next one.
@@ -416,7 +424,7 @@ fn a_target_that_comes_and_goes_costs_nothing() {
         traffic.goes_on(10);
         flapping.revive();
         eventually("the revived target is healthy", || state(flapping.address) == "HEALTHY");
-        samples.push(Usage::of(node.pid()));
+        samples.push(held(&node, &[&flapping, &steady]));
     }
     traffic.end();
     // A step of 544 KiB was seen once, on a busy machine, and nothing after it: what each round costs is looked for.
