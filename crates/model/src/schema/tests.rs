@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::catalog::{PluginSchema, RouterFlavor};
+use serde_json::json;
 use std::sync::Arc;
 
 pub(super) fn record(value: Value) -> Record {

@@ -251,7 +251,10 @@ impl Vm {
     /// Has the time that code may take begin anew, whenever that is called.
     pub fn clock(&self) -> impl Fn() + use<> {
         let time = self.time.clone();
-        move || time.until.set(None)
+        move || {
+            time.began.set(None);
+            time.worked.set(None);
+        }
     }
 
     /// Calls code, or the function that it returned when it was called first.
