@@ -16,6 +16,7 @@ mod plugins;
 mod records;
 mod scripts;
 mod sockets;
+mod sources;
 mod surroundings;
 mod timers;
 mod turn;

@@ -2,29 +2,17 @@
 local slot = ...
 local loadstring, setfenv = loadstring, setfenv
 
--- Texts of files that have been read, so that it is known what plugins are made of.
-slot.read = {}
+-- Where what plugins are made of has to be known: texts of files that have been read.
+slot.read = false
 
 local function note(text)
-  slot.read[#slot.read + 1] = text
+  if slot.read then
+    slot.read[#slot.read + 1] = text
+  end
 end
 
-local function file_of(name, path)
-  local tried, as_path = {}, name:gsub("%.", "/")
-  for template in path:gmatch("[^;]+") do
-    local file = template:gsub("%?", (as_path:gsub("%%", "%%%%")))
-    local handle = io.open(file, "rb")
-    if handle then
-      local text = handle:read("*a")
-      handle:close()
-      if text then
-        return file, text
-      end
-    end
-    tried[#tried + 1] = "\n\tno file '" .. file .. "'"
-  end
-  return nil, table.concat(tried)
-end
+-- The file of a module and its text, as they were when this process first looked.
+local function file_of(name, path) return slot.native.module_file(path, name) end
 
 -- Adds the texts of files that code may load later.
 function slot.reach()

@@ -23,7 +23,7 @@ mod yaml;
 
 use super::value::record;
 use super::vm::words;
-use super::{events, generations, permissions, records, sockets, surroundings, timers};
+use super::{events, generations, permissions, records, sockets, sources, surroundings, timers};
 use mlua::{Lua, LuaString, Result, Table, Value};
 
 /// The table that the code of the run time itself sees as `slot.native`.
@@ -49,6 +49,7 @@ pub fn table(lua: &Lua) -> Result<Table> {
     yaml::add(lua, &native)?;
     timers::add(lua, &native)?;
     sockets::add(lua, &native)?;
+    sources::add(lua, &native)?;
     events::add(lua, &native)?;
     records::add(lua, &native)?;
     let generation = |_: &Lua, key: LuaString| Ok(generations::of(&key.as_bytes()));
