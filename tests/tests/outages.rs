@@ -223,3 +223,20 @@ fn answer(question: &[u8]) -> Vec<u8> {
     answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1]);
     answer
 }
+
+#[test]
+fn what_the_last_try_came_to_is_told() {
+    let (refusing, silent) = (TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(), Service::start());
+    let node = Node::start(&[("headers", "server_tokens,x-kong-upstream-status")]);
+    for (path, address) in [("/refuses", refusing), ("/silent", silent.address)] {
+        let service =
+            json!({ "name": &path[1..], "url": format!("http://{address}"), "read_timeout": 50, "retries": 0 });
+        json(node.admin(), "POST", "/services", &service).expect(201);
+        form(node.admin(), "POST", &format!("/services{path}/routes"), &format!("paths[]={path}")).expect(201);
+    }
+    for (path, status) in [("/refuses", 502), ("/silent", 504)] {
+        let answer = get(node.proxy(), path).expect(status);
+        assert_eq!(answer.header("X-Kong-Upstream-Status"), Some(&*status.to_string()));
+    }
+    assert_eq!(get(node.proxy(), "/none").expect(404).header("X-Kong-Upstream-Status"), None);
+}

@@ -91,6 +91,7 @@ impl DataPlane {
             via_line: [("Via", &via)].into_iter().collect(),
             request_lines,
             via,
+            via_http2: format!("2 {}", settings.token),
             kinds,
             snapshot,
             balancers,

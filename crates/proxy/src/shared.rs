@@ -40,7 +40,9 @@ pub(crate) struct Shared {
     pub quic_ports: Vec<u16>,
     /// `bascule/<version>` as `Via` has it for HTTP/1.1.
     pub via: String,
-    /// The line with it.
+    /// The same for HTTP/2.
+    pub via_http2: String,
+    /// The line of HTTP/1.1.
     pub via_line: Fields,
     /// What requests of HTTP/1.1 to services have of the gateway itself, with an id to be overwritten where it is told.
     pub request_lines: Fields,

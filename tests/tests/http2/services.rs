@@ -105,6 +105,7 @@ fn messages_go_both_ways_before_either_side_has_ended() {
         let mut response = response.await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["x-te"], "trailers");
+        assert!(response.headers()["via"].as_bytes().starts_with(b"2 bascule/"), "{:?}", response.headers());
         for message in ["one", "two"] {
             sending.send_data(Bytes::from(message), false).unwrap();
             let echoed = response.body_mut().data().await.unwrap().unwrap();

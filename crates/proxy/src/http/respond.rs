@@ -179,6 +179,14 @@ pub(crate) async fn send_whole(
     mut body: Bytes,
 ) -> Result<(), Broken> {
     exchange.response.fields.replace_all(&exchange.reply);
+    // As with a service's own response: what the last try came to, if nothing but a status of our own.
+    if exchange.source == Source::Error
+        && context.worker.shared.settings.headers.upstream_status
+        && let Some(last) = exchange.tries.last()
+    {
+        let status = u64::from(last.status);
+        set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", status);
+    }
     if exchange.source != Source::Service && context.selected.iter().any(|i| i.phases.has(Phases::HEADER_FILTER)) {
         // Filters see how long it is, as in nginx.
         set_number(&mut exchange.response.fields, "Content-Length", body.len() as u64);
@@ -327,12 +335,17 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let headers = shared.settings.headers;
     let timing = &exchange.timing;
     let (upstream, proxy) = (timing.upstream.unwrap_or_default(), timing.proxy.unwrap_or_default());
+    let by_http2 = request::goes_by_http2(context, exchange);
     let fields = &mut exchange.response.fields;
     if !fields.has(Known::Server) && headers.server {
         fields.append_known(Known::Server, shared.settings.token.as_bytes());
     }
     let latencies = (millis(upstream), millis(proxy));
-    if context.worker.own_lines.borrow_mut().append(headers, &shared.via_line, latencies, &exchange.id, fields) {
+    // What HTTP/2 brought comes by way of that (RFC 9110, section 7.6.3).
+    let (via, via_line) = if by_http2 { (&shared.via_http2, None) } else { (&shared.via, Some(&shared.via_line)) };
+    if let Some(via_line) = via_line
+        && context.worker.own_lines.borrow_mut().append(headers, via_line, latencies, &exchange.id, fields)
+    {
         return add_rest(context, exchange);
     }
     if headers.upstream_latency {
@@ -343,9 +356,9 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
     }
     if headers.via {
         match fields.known(Known::Via) {
-            None => fields.append_all(&shared.via_line),
+            None => fields.append_known(Known::Via, via.as_bytes()),
             Some(before) => {
-                let all = [before, b", ", shared.via.as_bytes()].concat();
+                let all = [before, b", ", via.as_bytes()].concat();
                 fields.set_known(Known::Via, &all);
             }
         }
