@@ -409,7 +409,8 @@ fn a_plugin_sees_whole_responses_first() {
     let service = answering(secret);
     let answer = get(holding_node(service.address).proxy(), "/").expect(451);
     assert_eq!(answer.json()["message"], "withheld");
-    assert_eq!(answer.header("X-Own"), None);
+    assert_eq!(answer.header("X-Own"), Some("yes"), "as in Kong");
+    assert_eq!(answer.header("Content-Type"), Some("application/json; charset=utf-8"));
     let service = answering(fail);
     get(holding_node(service.address).proxy(), "/").expect(500);
 }

@@ -113,4 +113,4 @@ pub use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 pub use rustls::sign::CertifiedKey;
 pub use tokio_util::sync::CancellationToken;
 pub use wire::h1::Traffic;
-pub use wire::{Fields, Known, RequestHead, ResponseHead, Version, field_value};
+pub use wire::{Fields, Framing, Known, RequestHead, ResponseHead, Version, field_value};

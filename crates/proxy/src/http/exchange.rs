@@ -303,8 +303,13 @@ async fn ask(
     {
         return Err(content_failure(context, exchange, failure));
     }
-    if context.worker.keeps_content && exchange.kept_content.is_none() {
+    // Plugins whose phases come later may look back at what they have not asked for before.
+    let looks_back = chain.has(Phases::KEEPS_LINES.and(Phases::MAY_READ_BODY));
+    if (context.worker.keeps_content || looks_back) && exchange.kept_content.is_none() {
         exchange.kept_content = payload.in_memory(downstream);
+        if looks_back && payload.is_on_disk() {
+            exchange.body = RequestBody::TooLarge;
+        }
     }
     if chain.has(Phases::KEEPS_LINES) {
         exchange.kept_lines = Some(Box::new(exchange.request.fields.clone()));

@@ -72,15 +72,30 @@ async fn finish(
     downstream: &mut Downstream<'_>,
 ) -> Result<(), Broken> {
     debug::enter(exchange, "response");
+    lay_below(exchange);
     let answer = chain::run_response(&context.selected, exchange).await;
     context.worker.update_time();
     if let Some(answer) = answer {
         exchange.response_body = None;
         return respond::send(context, exchange, downstream, answer, Source::Exit).await;
     }
+    // Plugins have seen these lines, and perhaps changed them.
+    exchange.reply.clear();
     let content = exchange.response_body.clone().unwrap_or_default();
     exchange.response.framing = Framing::Empty;
     respond::send_whole(context, exchange, downstream, content).await
+}
+
+/// Lines that plugins have set before are there for those of this phase; where the service has sent some of the same
+/// name, these count, as in Kong.
+fn lay_below(exchange: &mut Exchange) {
+    if exchange.reply.is_empty() {
+        return;
+    }
+    for (name, _) in exchange.response.fields.iter() {
+        exchange.reply.remove(name);
+    }
+    exchange.response.fields.append_all(&exchange.reply);
 }
 
 /// All content of the response; the service's connection is given back.

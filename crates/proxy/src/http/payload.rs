@@ -79,6 +79,11 @@ impl Payload {
         (!self.rest && self.spool.is_none() && !held.is_empty()).then_some(held)
     }
 
+    /// Whether more of it is held than memory is for.
+    pub fn is_on_disk(&self) -> bool {
+        self.spool.is_some()
+    }
+
     /// What is held on disk, behind that.
     pub fn spool_mut(&mut self) -> Option<&mut Spool> {
         self.spool.as_deref_mut()

@@ -301,7 +301,9 @@ impl Plugin for Instance {
                 phases = phases.and(own);
             }
         }
-        phases.looking_back()
+        let phases = phases.looking_back();
+        // What is in memory anyway is kept for later phases.
+        if phases.has(Phases::KEEPS_LINES) { phases.and(Phases::MAY_READ_BODY) } else { phases }
     }
 
     fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {

@@ -150,7 +150,7 @@ impl Plugin for Instance {
             phases = phases.and(Phases::BODY_FILTER);
         }
         phases = phases.looking_back();
-        let may_read = phases.has(Phases::REWRITE) || phases.has(Phases::ACCESS);
+        let may_read = phases.has_any(Phases::REWRITE.and(Phases::ACCESS).and(Phases::KEEPS_LINES));
         if may_read { phases.and(Phases::MAY_READ_BODY) } else { phases }
     }
 

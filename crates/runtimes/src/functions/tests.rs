@@ -373,7 +373,7 @@ fn code_ends_after_a_while() {
 #[test]
 fn errors_are_answers() {
     assert_eq!(answer("error('boom')").unwrap().status, 500);
-    assert_eq!(answer("kong.response.set_status(200)").unwrap().status, 500, "in that phase there is no response");
+    assert!(answer("kong.response.set_status(200)").is_none(), "it is the service that has the last word");
     assert_eq!(answer("kong.service.request.set_header('a b', 'c')").unwrap().status, 500);
     assert_eq!(answer("kong.service.request.set_header('a', 'b\\r\\nc: d')").unwrap().status, 500);
     assert!(is_code(&json!("not lua code")).unwrap_err().starts_with("Error parsing function: "));

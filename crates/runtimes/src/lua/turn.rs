@@ -249,10 +249,7 @@ pub fn outcome<T>(exchange: &mut Exchange, ending: Option<Ending>, ran: mlua::Re
         (Some(Ending::Answer(answer)), _) => Ok(Outcome::Answer(answer)),
         (Some(Ending::Quiet), _) => Ok(Outcome::Done),
         (None, Err(error)) => Err(words(&error)),
-        (None, Ok(_)) => Ok(match super::host::said(exchange) {
-            Some(content) => Outcome::Answer(Answer::new(200, content)),
-            None => Outcome::Done,
-        }),
+        (None, Ok(_)) => Ok(super::host::said_answer(exchange).map_or(Outcome::Done, Outcome::Answer)),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::request::{args_of, named_args};
 use super::{Arguments, Host};
+use crate::lua::Phase;
 use crate::lua::value::{self, Named, Nulls};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
-use sdk::{Args, Bytes, Known, Multipart};
+use sdk::{Args, Bytes, Framing, Known, Multipart, RequestBody};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -21,11 +22,32 @@ impl Host {
         if kind.is_empty() {
             return (Value::Nil, "missing content type").into_lua_multi(lua);
         }
-        let Some(content) = self.content() else {
+        let Some(content) = self.content_for_code()? else {
             let why = "request body did not fit into client body buffer, consider raising 'client_body_buffer_size'";
             return (Value::Nil, why, kind.to_ascii_lowercase()).into_lua_multi(lua);
         };
-        read(lua, &kind, content, arguments.max(1))
+        read(lua, &kind, &content, arguments.max(1))
+    }
+
+    /// All of the content, for code that asks for it; nothing where it is too large, or nobody has read it and no
+    /// service has been asked. That it has gone to a service without being kept is an error: what judges content must
+    /// not take it for none.
+    pub(super) fn content_for_code(&self) -> Result<Option<Bytes>> {
+        let exchange = &self.exchange;
+        if let Some(content) = self.content() {
+            return Ok(Some(content.clone()));
+        }
+        if matches!(exchange.request.framing, Framing::Empty | Framing::Length(0)) {
+            return Ok(Some(Bytes::new()));
+        }
+        let goes_on = matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::Balancer | Phase::Response);
+        match exchange.body {
+            RequestBody::Unread if goes_on || exchange.timing.proxy.is_some() => Err(Error::runtime(format!(
+                "the content of the request was not kept for the {} phase: it is for code that asks in rewrite or access",
+                self.phase.name()
+            ))),
+            _ => Ok(None),
+        }
     }
 
     /// What the client has sent, as far as it was read; also after it has gone to a service.

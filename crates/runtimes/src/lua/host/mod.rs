@@ -19,7 +19,7 @@ use sdk::{Answer, Exchange, Fields, WebSocketMessage};
 use std::cell::RefCell;
 use std::mem;
 
-pub use ngx::said;
+pub use ngx::said_answer;
 pub use trace::telemetry;
 
 /// The exchange that code acts on. It is lent by whoever runs a phase ([`Lent`]); else there is an empty one.

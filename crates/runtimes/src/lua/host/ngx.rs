@@ -41,8 +41,14 @@ fn redirection(status: u16) -> Option<Answer> {
 }
 
 /// Takes what code has written.
-pub fn said(exchange: &mut Exchange) -> Option<Vec<u8>> {
+fn said(exchange: &mut Exchange) -> Option<Vec<u8>> {
     exchange.take::<Said>().map(|said| said.0)
+}
+
+/// The same as an answer, with the status that code has chosen.
+pub fn said_answer(exchange: &mut Exchange) -> Option<Answer> {
+    let content = said(exchange)?;
+    Some(Answer::new(exchange.take::<Status>().map_or(200, |status| status.0), content))
 }
 
 impl Host {
@@ -98,11 +104,7 @@ impl Host {
                 Ok(Value::Integer(if status == 0 { chosen } else { status }.into()))
             }
             "set_status" => {
-                if matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
-                    self.change_status(super::response::status(arguments)?);
-                } else {
-                    self.exchange.put(Status(super::response::status(arguments)?));
-                }
+                self.set_status(super::response::status(arguments)?);
                 Ok(Value::Nil)
             }
             "raw_header" => {
@@ -119,6 +121,14 @@ impl Host {
                 octets(lua, raw)
             }
             _ => Err(unknown(arguments.name)),
+        }
+    }
+
+    /// Before there is a response, that of what code writes itself: the one of a service comes with its own.
+    pub(super) fn set_status(&mut self, status: u16) {
+        match self.phase {
+            Phase::Response | Phase::HeaderFilter => self.change_status(status),
+            _ => self.exchange.put(Status(status)),
         }
     }
 

@@ -73,7 +73,7 @@ impl Host {
                 }
             }
             "get_header" => maybe(lua, line_of(lines, &arguments.str(0)?)),
-            "get_raw_body" => maybe(lua, self.content()),
+            "get_raw_body" => maybe(lua, self.content_for_code()?),
             "get_start_time" => Ok(Value::Number(self.exchange.timing.started_unix_ms as f64)),
             "demand" => {
                 let body = &mut self.exchange.body;

@@ -6,6 +6,7 @@ use crate::lua::turn::Replaced;
 use crate::lua::value::{Named, line_of, text};
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
+use std::mem;
 
 /// Whether code has said that what it answers is what a service has said before (`ngx.ctx.KONG_PROXIED`).
 struct Proxied(bool);
@@ -27,10 +28,7 @@ impl Host {
                 },
             ),
             "set_status" => {
-                if !matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
-                    return Err(Error::runtime("there is no response yet whose status could be set"));
-                }
-                self.change_status(status(arguments)?);
+                self.set_status(status(arguments)?);
                 Ok(Value::Nil)
             }
             "set_header" | "add_header" | "clear_header" | "set_headers" => {
@@ -169,6 +167,16 @@ impl Host {
         if self.phase != Phase::HeaderFilter {
             if self.exchange.state::<Proxied>().is_some_and(|proxied| proxied.0) {
                 answer.source = Source::Service;
+            }
+            if self.phase == Phase::Response {
+                // The lines of the service are there already, as in Kong, but for those about its content.
+                let mut lines = mem::take(&mut self.exchange.response.fields);
+                lines.remove_known(Known::ContentLength);
+                lines.remove_known(Known::ContentEncoding);
+                lines.remove("Transfer-Encoding");
+                lines.replace_all(&answer.fields);
+                answer.fields = lines;
+                self.exchange.reply.clear();
             }
             self.ending = Some(Ending::Answer(answer));
             return Ok(Value::Nil);

@@ -264,8 +264,9 @@ impl Reader {
             phases = phases.and(Phases::BODY_FILTER);
         }
         phases = phases.looking_back();
-        // Whether code looks at content cannot be told from its text: what is not asked for is not read.
-        let may_read = has("rewrite") || has("access");
+        // Whether code looks at content cannot be told from its text: what is not asked for is not read, and what is in
+        // memory anyway is kept for later phases.
+        let may_read = has("rewrite") || has("access") || phases.has(Phases::KEEPS_LINES);
         Ok(if may_read { phases.and(Phases::MAY_READ_BODY) } else { phases })
     }
 
