@@ -14,7 +14,7 @@ use crate::resource::{Resource, Subject};
 use hyper::HeaderMap;
 use model::{Record, Schema};
 use std::sync::{Arc, OnceLock};
-use store::{Key, Transaction};
+use store::{Key, Recorded, Transaction};
 use tokio::sync::Mutex;
 
 /// A request that has found its endpoint, with its content parsed as far as that is possible without the schema.
@@ -109,6 +109,33 @@ impl Call {
     pub fn input(&mut self, entity: &str) -> Result<Record, Answer> {
         let schema = self.schema(entity)?;
         Ok(std::mem::take(&mut self.content).into_input(self.store.catalog(), &schema, None))
+    }
+
+    /// Does what follows from records that have been written already: by others than [`Call::write`].
+    pub async fn note(&self, recorded: Vec<Recorded>) -> Result<(), Answer> {
+        let log = self.state.options.audit.clone().zip(self.trail.clone());
+        let rights = self.store.rights().cloned();
+        let hooks = match self.state.options.event_hooks && !recorded.is_empty() {
+            true => events::hooks(self.store.whole(), &self.state.told).await?,
+            false => Vec::new(),
+        };
+        events::tell(&*self.state.node, &self.state.told, &hooks, &recorded);
+        if recorded.is_empty() || log.is_none() && rights.is_none() {
+            return Ok(());
+        }
+        let noted = self.store.whole().transaction(move |transaction| {
+            let mut all = recorded.clone();
+            if let Some(rights) = &rights {
+                transaction.record();
+                rights.follow(transaction, &recorded)?;
+                all.extend(transaction.recorded());
+            }
+            match &log {
+                Some((audit, trail)) => Ok(audit.note_objects(transaction, trail, &all)?),
+                None => Ok::<_, Answer>(()),
+            }
+        });
+        noted.await.map(drop)
     }
 
     /// Reads and writes in one transaction, and waits until this node's snapshot has what was written. `work` may be

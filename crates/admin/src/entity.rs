@@ -3,6 +3,7 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::content::Content;
+use crate::dao::replaced;
 use crate::page;
 use crate::resource::{Resource, Subject};
 use crate::routes::partials;
@@ -26,6 +27,9 @@ pub async fn list(call: Call) -> HandlerResult {
 pub async fn create(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let input = call.input(&resource.name)?;
+    if let Some(function) = replaced(&call, &resource, "insert", None) {
+        return written(201, function.write(input).await?);
+    }
     let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input.clone())?)).await?;
     Ok(Answer::new(201, Value::Object(record)))
 }
@@ -42,6 +46,9 @@ pub async fn replace(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
     let input = call.input(&resource.name)?;
+    if let Some(function) = replaced(&call, &resource, "upsert", Some(&key)) {
+        return written(200, function.write(input).await?);
+    }
     let record = call.write(move |transaction| Ok(transaction.upsert(&resource.name, &key, input.clone())?)).await?;
     Ok(Answer::new(200, Value::Object(record)))
 }
@@ -50,6 +57,9 @@ pub async fn replace(mut call: Call) -> HandlerResult {
 pub async fn change(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
+    if let Some(function) = replaced(&call, &resource, "update", Some(&key)) {
+        return written(200, function.write(input_of(&call, &resource)?).await?);
+    }
     let content = std::mem::take(&mut call.content);
     let record = call.write(move |transaction| {
         let input = change_input(transaction, &resource, &key, content.clone())?;
@@ -62,13 +72,32 @@ pub async fn change(mut call: Call) -> HandlerResult {
 pub async fn delete(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
+    if let Some(function) = replaced(&call, &resource, "delete", Some(&key)) {
+        function.delete().await?;
+        return Ok(Answer::empty(204));
+    }
     call.write(move |transaction| Ok(transaction.delete(&resource.name, &key)?)).await?;
     Ok(Answer::empty(204))
 }
 
 /// The record, or 404.
 pub async fn find(call: &Call, resource: &Resource, key: &Key) -> Result<Record, Answer> {
-    call.store.get(&resource.name, key).await?.ok_or_else(|| unknown(resource, key))
+    let found = match replaced(call, resource, "select", Some(key)) {
+        Some(function) => function.find().await?,
+        None => call.store.get(&resource.name, key).await?,
+    };
+    found.ok_or_else(|| unknown(resource, key))
+}
+
+/// The answer to a record that a function of a plugin has written, or has not found.
+pub fn written(status: u16, record: Option<Record>) -> HandlerResult {
+    record.map(|record| Answer::new(status, Value::Object(record))).ok_or_else(Answer::not_found)
+}
+
+/// The content as input for an entity.
+pub fn input_of(call: &Call, resource: &Resource) -> Result<Record, Answer> {
+    let schema = call.schema(&resource.name)?;
+    Ok(call.content.clone().into_input(call.store.catalog(), &schema, None))
 }
 
 /// The same inside a transaction.

@@ -11,6 +11,7 @@ mod audit;
 mod call;
 mod content;
 mod cross_site;
+mod dao;
 mod endpoint;
 mod entity;
 mod events;
@@ -38,7 +39,8 @@ pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{
     Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, Memory, Node, Origin,
-    Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest, WantedRequests,
+    Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginFunction, PluginRequest, TargetMark, TracedRequest,
+    WantedRequests,
 };
 pub use options::{Limits, Options};
 pub use pictures::{Pictures, ResponseBody};

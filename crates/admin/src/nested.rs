@@ -3,6 +3,7 @@
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
+use crate::dao::replaced;
 use crate::resource::Resource;
 use crate::routes::partials;
 use crate::{entity, page, search};
@@ -41,6 +42,11 @@ pub async fn create(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let owner = call.key(&outer, 0);
     let mut input = call.input(&inner.name)?;
+    if let Some(function) = replaced(&call, &inner, "insert", None) {
+        let id = id(&entity::find(&call, &outer, &owner).await?);
+        input.insert(field, json!({ "id": id }));
+        return entity::written(201, function.write(input).await?);
+    }
     let record = call.write(move |transaction| {
         let id = id(&entity::find_in(transaction, &outer, &owner)?);
         input.insert(field.clone(), json!({ "id": id }));
@@ -62,6 +68,11 @@ pub async fn replace(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let (owner, key) = (call.key(&outer, 0), call.key(&inner, 1));
     let mut input = call.input(&inner.name)?;
+    if let Some(function) = replaced(&call, &inner, "upsert", Some(&key)) {
+        let id = id(&entity::find(&call, &outer, &owner).await?);
+        input.insert(field, json!({ "id": id }));
+        return entity::written(200, function.write(input).await?);
+    }
     let record = call.write(move |transaction| {
         let id = id(&entity::find_in(transaction, &outer, &owner)?);
         input.insert(field.clone(), json!({ "id": id }));
@@ -74,6 +85,12 @@ pub async fn replace(mut call: Call) -> HandlerResult {
 pub async fn change(mut call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let (owner, key) = (call.key(&pair.outer, 0), call.key(&pair.inner, 1));
+    if let Some(function) = replaced(&call, &pair.inner, "update", Some(&key)) {
+        let id = pair.owner(&call, &owner, &key).await?;
+        let mut input = entity::input_of(&call, &pair.inner)?;
+        input.entry(&pair.field).or_insert_with(|| json!({ "id": id }));
+        return entity::written(200, function.write(input).await?);
+    }
     let content = std::mem::take(&mut call.content);
     let record = call.write(move |transaction| {
         let id = pair.owner_of(transaction, &owner, &key)?;
@@ -88,6 +105,11 @@ pub async fn change(mut call: Call) -> HandlerResult {
 pub async fn delete(call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let (owner, key) = (call.key(&pair.outer, 0), call.key(&pair.inner, 1));
+    if let Some(function) = replaced(&call, &pair.inner, "delete", Some(&key)) {
+        pair.owner(&call, &owner, &key).await?;
+        function.delete().await?;
+        return Ok(Answer::empty(204));
+    }
     let deleted = call.write(move |transaction| {
         pair.owner_of(transaction, &owner, &key)?;
         Ok(transaction.delete(&pair.inner.name, &key)?)
@@ -109,6 +131,16 @@ pub async fn replace_foreign(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let pointing = call.key(&outer, 0);
     let input = call.input(&inner.name)?;
+    if replaced(&call, &inner, "upsert", None).is_some() {
+        let known = pointed_at(&entity::find(&call, &outer, &pointing).await?, &field);
+        let key = known.clone().unwrap_or_else(|| Key::Id(Uuid::new_v4().to_string()));
+        let function = replaced(&call, &inner, "upsert", Some(&key)).ok_or_else(Answer::not_found)?;
+        let record = function.write(input).await?;
+        if let Some(created) = record.as_ref().filter(|_| known.is_none()).map(id) {
+            call.write(move |transaction| link(transaction, &outer, &pointing, &field, &created)).await?;
+        }
+        return entity::written(200, record);
+    }
     let record = call.write(move |transaction| {
         let record = entity::find_in(transaction, &outer, &pointing)?;
         if let Some(key) = pointed_at(&record, &field) {
@@ -116,11 +148,7 @@ pub async fn replace_foreign(mut call: Call) -> HandlerResult {
         }
         let new = Uuid::new_v4().to_string();
         let created = transaction.upsert(&inner.name, &Key::Id(new.clone()), input.clone())?;
-        let mut link = Record::from_iter([(field.clone(), json!({ "id": new }))]);
-        if outer.name == "plugins" {
-            link.insert("name".to_owned(), record.get("name").cloned().unwrap_or_default());
-        }
-        entity::update(transaction, &outer, &Key::Id(id(&record)), link)?;
+        link(transaction, &outer, &Key::Id(id(&record)), &field, &new)?;
         Ok(created)
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
@@ -131,6 +159,11 @@ pub async fn change_foreign(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let pointing = call.key(&outer, 0);
     let input = call.input(&inner.name)?;
+    if replaced(&call, &inner, "update", None).is_some() {
+        let key = pointed_at(&entity::find(&call, &outer, &pointing).await?, &field).ok_or_else(Answer::not_found)?;
+        let function = replaced(&call, &inner, "update", Some(&key)).ok_or_else(Answer::not_found)?;
+        return entity::written(200, function.write(input).await?);
+    }
     let record = call.write(move |transaction| {
         let record = entity::find_in(transaction, &outer, &pointing)?;
         let key = pointed_at(&record, &field).ok_or_else(Answer::not_found)?;
@@ -162,12 +195,29 @@ impl Pair {
         }
     }
 
+    /// As [`Pair::owner_of`], outside of a transaction.
+    async fn owner(&self, call: &Call, owner: &Key, key: &Key) -> Result<String, Answer> {
+        let id = id(&entity::find(call, &self.outer, owner).await?);
+        let record = entity::find(call, &self.inner, key).await?;
+        self.owned(record, &id).map(|_| id)
+    }
+
     /// The id of the outer record, to which the inner one must belong.
     fn owner_of(&self, transaction: &mut Transaction<'_>, owner: &Key, key: &Key) -> Result<String, Answer> {
         let id = id(&entity::find_in(transaction, &self.outer, owner)?);
         let record = entity::find_in(transaction, &self.inner, key)?;
         self.owned(record, &id).map(|_| id)
     }
+}
+
+/// Has a record point at another one.
+fn link(transaction: &mut Transaction<'_>, outer: &Resource, key: &Key, field: &str, id: &str) -> Result<(), Answer> {
+    let mut link = Record::from_iter([(field.to_owned(), json!({ "id": id }))]);
+    if outer.name == "plugins" {
+        let record = entity::find_in(transaction, outer, key)?;
+        link.insert("name".to_owned(), record.get("name").cloned().unwrap_or_default());
+    }
+    entity::update(transaction, outer, key, link).map(drop)
 }
 
 /// The record that a foreign key points at.

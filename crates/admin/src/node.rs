@@ -135,6 +135,17 @@ pub trait Node: Send + Sync + 'static {
         Box::pin(std::future::ready(PluginAnswer { status: 404, content: PluginContent::None, headers: Vec::new() }))
     }
 
+    /// Calls a function of data access that a plugin has in the place of the store's. It returns a value, and the
+    /// offset of what follows; or it answers the request itself.
+    fn plugin_function(
+        &self,
+        _request: PluginRequest,
+        _function: PluginFunction,
+    ) -> BoxFuture<'_, Result<(Value, Option<String>), PluginAnswer>> {
+        let answer = PluginAnswer { status: 500, content: PluginContent::None, headers: Vec::new() };
+        Box::pin(std::future::ready(Err(answer)))
+    }
+
     /// Does what another node has announced on the channel of a plugin.
     fn hear<'a>(&'a self, _channel: &'a str, _data: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
@@ -322,6 +333,17 @@ pub struct PluginRequest {
     pub scope: Scope,
     /// Whether it came by the Status API.
     pub of_status: bool,
+}
+
+/// A function of data access that a plugin has in the place of the store's.
+#[derive(Clone, Debug)]
+pub struct PluginFunction {
+    pub entity: String,
+    /// Such as `insert`, or `update_by_name`.
+    pub function: String,
+    pub arguments: Vec<Value>,
+    /// The last argument.
+    pub options: Value,
 }
 
 /// What a plugin answers.

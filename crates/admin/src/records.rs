@@ -105,14 +105,16 @@ impl Records {
         }
     }
 
-    async fn shown(&self, entity: &str, found: Option<Record>) -> Result<Option<Record>, Answer> {
+    /// Refuses what must not be seen.
+    pub async fn shown(&self, entity: &str, found: Option<Record>) -> Result<Option<Record>, Answer> {
         if let Some(record) = &found {
             self.require(entity, record, Action::Read).await?;
         }
         Ok(found)
     }
 
-    async fn seen(&self, entity: &str, mut records: Vec<Record>) -> Result<Vec<Record>, Answer> {
+    /// Leaves out what must not be seen.
+    pub async fn seen(&self, entity: &str, mut records: Vec<Record>) -> Result<Vec<Record>, Answer> {
         let Some(rights) = self.rights_to(entity) else { return Ok(records) };
         let workspace = self.workspace();
         let ids: Vec<&str> = records.iter().map(id).collect();

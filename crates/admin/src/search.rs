@@ -3,6 +3,7 @@
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::dao::replaced;
 use crate::resource::Resource;
 use model::{Record, Schema};
 use serde_json::Value;
@@ -15,6 +16,10 @@ const STEP: usize = 1000;
 
 /// The page that a call asks for: all records, or those that the question in its query finds.
 pub async fn page(call: &Call, resource: &Resource, query: PageQuery) -> Result<Page, Answer> {
+    let action = query.foreign.as_ref().map_or("page".into(), |(field, _)| format!("page_for_{field}"));
+    if let Some(function) = replaced(call, resource, &action, None) {
+        return function.page(&query).await;
+    }
     let words = words(call.query.first("search").unwrap_or_default());
     if words.is_empty() {
         return call.store.page(&resource.name, &query).await;

@@ -41,6 +41,26 @@ pub struct AdminRequest {
     pub of_status: bool,
 }
 
+/// A function of data access that a plugin has in the place of the store's, called for a request to the Admin API.
+#[derive(Debug, Clone)]
+pub struct DaoCall {
+    pub entity: String,
+    /// Such as `insert`, or `update_by_name`.
+    pub function: String,
+    pub arguments: Vec<Value>,
+    /// The last argument.
+    pub options: Value,
+}
+
+/// What has come of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DaoAnswer {
+    /// What it returns, and the offset of what follows.
+    Returned(Value, Option<String>),
+    /// It has answered the request: as Kong's endpoints do with its errors.
+    Said(AdminAnswer),
+}
+
 /// What the plugin answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdminAnswer {

@@ -22,7 +22,7 @@ pub mod login;
 mod node;
 mod openapi;
 pub mod partials;
-mod plugins;
+pub mod plugins;
 mod rbac;
 mod schemas;
 mod status;

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::content::Content;
 use crate::endpoint::{Drafts, Handler, Method};
 use crate::form;
-use crate::node::{PluginContent, PluginEndpoint, PluginRequest};
+use crate::node::{PluginAnswer, PluginContent, PluginEndpoint, PluginRequest};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -33,9 +33,10 @@ fn add_handler(drafts: &mut Drafts, endpoint: &PluginEndpoint, handler: Handler)
     drafts.replace(endpoint.path, &methods.collect::<Vec<_>>());
 }
 
-async fn own(mut call: Call, of_status: bool) -> HandlerResult {
+/// A request as plugins get it.
+pub fn request(call: &Call, of_status: bool) -> Result<PluginRequest, Answer> {
     let segments = call.path.split('/').filter(|segment| !segment.is_empty());
-    let request = PluginRequest {
+    Ok(PluginRequest {
         method: call.method.name(),
         path: segments.map(|s| form::unescape(s.as_bytes())).collect::<Option<_>>().ok_or_else(Answer::not_found)?,
         query: call.query.0.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect(),
@@ -45,36 +46,47 @@ async fn own(mut call: Call, of_status: bool) -> HandlerResult {
         },
         scope: call.store.scope(),
         of_status,
-    };
-    let answer = call.state.node.plugin_admin(request).await;
+    })
+}
+
+async fn own(mut call: Call, of_status: bool) -> HandlerResult {
+    let mut answer = call.state.node.plugin_admin(request(&call, of_status)?).await;
+    if let PluginContent::Replaced(changed) = &mut answer.content {
+        let changed = changed.take();
+        let state = Arc::clone(&call.state);
+        let found = state.endpoints.find(&call.path).and_then(|(endpoint, _)| endpoint.replaced(call.method));
+        let replaced = found.ok_or_else(Answer::not_found)?;
+        if let (Content::Json(record) | Content::Form(record), Some(changed)) = (&mut call.content, changed) {
+            *record = changed;
+        }
+        let headers = answer.headers;
+        return match replaced(call).await {
+            Ok(said) => Ok(with_headers(said, headers)),
+            Err(said) => Err(with_headers(said, headers)),
+        };
+    }
+    Ok(said(answer))
+}
+
+/// What a plugin answers.
+pub fn said(answer: PluginAnswer) -> Answer {
     let has_type = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let said = match answer.content {
-        PluginContent::None => Ok(Answer::empty(answer.status)),
-        PluginContent::Json(value) => Ok(Answer::new(answer.status, value)),
-        PluginContent::Text(text) if has_type => Ok(Answer::written(answer.status, text)),
+        PluginContent::None | PluginContent::Replaced(_) => Answer::empty(answer.status),
+        PluginContent::Json(value) => Answer::new(answer.status, value),
+        PluginContent::Text(text) if has_type => Answer::written(answer.status, text),
         PluginContent::Text(text) => {
-            Ok(Answer::written(answer.status, text).with_header("content-type", "text/plain; charset=UTF-8"))
-        }
-        PluginContent::Replaced(changed) => {
-            let state = Arc::clone(&call.state);
-            let found = state.endpoints.find(&call.path).and_then(|(endpoint, _)| endpoint.replaced(call.method));
-            let replaced = found.ok_or_else(Answer::not_found)?;
-            if let (Content::Json(record) | Content::Form(record), Some(changed)) = (&mut call.content, changed) {
-                *record = changed;
-            }
-            replaced(call).await
+            Answer::written(answer.status, text).with_header("content-type", "text/plain; charset=UTF-8")
         }
     };
-    // How it is framed is not the plugin's business.
+    with_headers(said, answer.headers)
+}
+
+/// How an answer is framed is not the plugin's business.
+fn with_headers(said: Answer, mut headers: Vec<(String, String)>) -> Answer {
     let framing = ["connection", "content-length", "transfer-encoding"];
-    let mut headers = answer.headers;
     headers.retain(|(name, _)| !framing.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
-    let with_headers =
-        |said: Answer| headers.into_iter().fold(said, |said, (name, value)| said.with_header(name, value));
-    match said {
-        Ok(said) => Ok(with_headers(said)),
-        Err(said) => Err(with_headers(said)),
-    }
+    headers.into_iter().fold(said, |said, (name, value)| said.with_header(name, value))
 }
 
 async fn enabled(call: Call) -> HandlerResult {

@@ -74,6 +74,11 @@ fn tell(schema: &Schema, change: &Change) {
     }
 }
 
+/// Calls a function of data access that a plugin has in the place of the store's.
+pub async fn call_dao(request: sdk::AdminRequest, call: sdk::DaoCall) -> sdk::DaoAnswer {
+    runtimes::lua::call_dao(request, call).await
+}
+
 /// What code keeps of records at all is good no more.
 pub fn forget_all() {
     runtimes::lua::invalidate_all();

@@ -20,3 +20,7 @@ pub fn forget(_catalog: &Catalog, _commits: &[Arc<[Change]>]) {}
 pub fn forget_all() {}
 
 pub fn hear(_channel: &str, _data: &str) {}
+
+pub async fn call_dao(_request: sdk::AdminRequest, _call: sdk::DaoCall) -> sdk::DaoAnswer {
+    sdk::DaoAnswer::Said(sdk::AdminAnswer::not_found())
+}

@@ -16,8 +16,8 @@ use crate::settings::nginx::Api;
 use crate::sync::{self, Desired, Plan, State, Step};
 use admin::{
     Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, LoginOutcome,
-    LoginRequest, Memory, Node, Origin, Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest,
-    TargetMark, TracedRequest, WantedRequests,
+    LoginRequest, Memory, Node, Origin, Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginFunction,
+    PluginRequest, TargetMark, TracedRequest, WantedRequests,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
@@ -26,7 +26,10 @@ use proxy::access_log::{AccessLog, Record, Stamp};
 use proxy::dns::{NameStatistics, QueryType};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
-use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Exchange, Facts, Fields, PluginKind};
+use sdk::{
+    AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, DaoAnswer, DaoCall, Exchange, Facts, Fields,
+    PluginKind,
+};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -223,17 +226,7 @@ impl RunningNode {
                 return AdminAnswer::json(500, json!({ "message": "An unexpected error occurred" }));
             }
         };
-        let request = AdminRequest {
-            endpoint: endpoint.path,
-            method: request.method.to_owned(),
-            path: request.path,
-            query: request.query,
-            body: request.body,
-            instances,
-            workspace: request.scope.workspace().unwrap_or_default(),
-            of_status: request.of_status,
-        };
-        kind.admin(request, &self.env).await
+        kind.admin(as_asked(request, endpoint.path, instances), &self.env).await
     }
 
     /// The configured instances of a plugin that are seen there.
@@ -451,13 +444,22 @@ impl Node for RunningNode {
                     tracing::warn!(channel, "other nodes are not told: {error}");
                 }
             }
-            let content = match answer.content {
-                AdminContent::None => PluginContent::None,
-                AdminContent::Json(value) => PluginContent::Json(value),
-                AdminContent::Text(text) => PluginContent::Text(text),
-                AdminContent::Replaced(content) => PluginContent::Replaced(content),
-            };
-            PluginAnswer { status: answer.status, content, headers: answer.headers }
+            as_said(answer.status, answer.content, answer.headers)
+        })
+    }
+
+    fn plugin_function(
+        &self,
+        request: PluginRequest,
+        function: PluginFunction,
+    ) -> BoxFuture<'_, Result<(Value, Option<String>), PluginAnswer>> {
+        Box::pin(async move {
+            let PluginFunction { entity, function, arguments, options } = function;
+            let call = DaoCall { entity, function, arguments, options };
+            match lua::call_dao(as_asked(request, "", Vec::new()), call).await {
+                DaoAnswer::Returned(value, offset) => Ok((value, offset)),
+                DaoAnswer::Said(answer) => Err(as_said(answer.status, answer.content, answer.headers)),
+            }
         })
     }
 
@@ -477,6 +479,31 @@ impl Node for RunningNode {
 /// Does work that takes long for a large configuration, on a thread of its own.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err("an unexpected error occurred".to_owned()))
+}
+
+/// A request as plugins get it.
+fn as_asked(request: PluginRequest, endpoint: &'static str, instances: Vec<Plugin>) -> AdminRequest {
+    AdminRequest {
+        endpoint,
+        method: request.method.to_owned(),
+        path: request.path,
+        query: request.query,
+        body: request.body,
+        instances,
+        workspace: request.scope.workspace().unwrap_or_default(),
+        of_status: request.of_status,
+    }
+}
+
+/// An answer as the Admin API gets it.
+fn as_said(status: u16, content: AdminContent, headers: Vec<(String, String)>) -> PluginAnswer {
+    let content = match content {
+        AdminContent::None => PluginContent::None,
+        AdminContent::Json(value) => PluginContent::Json(value),
+        AdminContent::Text(text) => PluginContent::Text(text),
+        AdminContent::Replaced(content) => PluginContent::Replaced(content),
+    };
+    PluginAnswer { status, content, headers }
 }
 
 /// Whether a path is one of an endpoint.

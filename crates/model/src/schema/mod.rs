@@ -5,6 +5,7 @@
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`,
 //!   `in_snapshot` (false: requests write its records, and no snapshot holds them), `shorthand_fields`,
+//!   `dao_functions` (functions of data access that a plugin has replaced by its own, such as `insert`),
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
 //!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`,
 //!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins,
@@ -68,6 +69,7 @@ pub struct Schema {
     generate_admin_api: bool,
     db_export: bool,
     in_snapshot: bool,
+    dao_functions: Vec<String>,
     enterprise: bool,
     /// Of a plugin: types of partials, each with the places where it can be laid.
     supported_partials: BTreeMap<String, Vec<String>>,
@@ -166,6 +168,7 @@ impl Schema {
             generate_admin_api: flag("generate_admin_api", true),
             db_export: flag("db_export", true),
             in_snapshot: flag("in_snapshot", true),
+            dao_functions: strings("dao_functions").unwrap_or_default(),
             enterprise: flag("enterprise", false),
             supported_partials: raw
                 .get("supported_partials")
@@ -419,6 +422,16 @@ impl Schema {
     /// Whether snapshots hold its records. Those that requests write (tokens, sessions) stay in the store.
     pub fn in_snapshot(&self) -> bool {
         self.in_snapshot
+    }
+
+    /// Whether a plugin has any function of its own in the place of one of data access.
+    pub fn has_own_functions(&self) -> bool {
+        !self.dao_functions.is_empty()
+    }
+
+    /// Whether a plugin has a function of its own in the place of that one of data access, such as `update_by_name`.
+    pub fn replaces(&self, function: &str) -> bool {
+        self.dao_functions.iter().any(|replaced| replaced == function)
     }
 
     /// Whether it is an entity of Kong's Enterprise edition, of which its open-source edition has no table.

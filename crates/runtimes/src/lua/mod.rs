@@ -31,7 +31,7 @@ pub(crate) use handshakes::Loan;
 pub use handshakes::run_certificate;
 pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;
-pub use plugins::{Paths, has_files, load};
+pub use plugins::{Paths, call_dao, has_files, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, Secret, leave, open_vaults, surround};
 pub(crate) use turn::share_context;

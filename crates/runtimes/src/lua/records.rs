@@ -1,7 +1,7 @@
 //! `kong.db`: records of the store, asked for while the worker goes on with others.
 
-use super::surroundings;
 use super::value::{Nulls, number, text, to_json, to_lua};
+use super::{plugins, surroundings};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Table, Value};
 use sdk::entities::Uuid;
 use sdk::{LocalBoxFuture, Record, Records, RecordsError};
@@ -25,6 +25,8 @@ pub fn add(lua: &Lua, native: &Table) -> Result<()> {
         to_lua(lua, &described, Nulls::LeftOut, None)
     };
     native.raw_set("describe_plugin", lua.create_function(describe_plugin)?)?;
+    let dao_module = |_: &Lua, entity: String| Ok(plugins::dao_of(&entity).map(|dao| dao.module));
+    native.raw_set("dao_module", lua.create_function(dao_module)?)?;
     native.raw_set("has_store", lua.create_function(|_, ()| Ok(surroundings::env().is_some()))?)?;
     native.raw_set("describe_entity", lua.create_function(describe)?)
 }

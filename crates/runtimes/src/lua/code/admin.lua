@@ -139,6 +139,16 @@ local function typed(value, field)
   return value
 end
 
+-- Calls a function of data access that stands in the place of the store's own. Its errors answer the request.
+function slot.admin_dao(entity, name, answer, ...)
+  local dao = kong.db[entity]
+  local found, err, err_t, offset = dao[name](dao, ...)
+  if err or err_t then
+    return require("kong.api.endpoints").handle_error(err_t or err)
+  end
+  answer.found, answer.offset, answer.returned = found, offset, true
+end
+
 -- Answers a request: by the function for its method, after the one that comes before all.
 function slot.admin(plugin, path, asked, answer)
   local found, schema

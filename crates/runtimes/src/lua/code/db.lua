@@ -343,7 +343,8 @@ function dao:select_by_cache_key(key, options)
   end
 end
 
--- What is there for each unique field, and for each reference.
+-- What is there for each unique field, and for each reference. Functions that a plugin has in the place of others are
+-- called by their own names only, as in Kong.
 local by_field = {}
 
 -- A reference is found by the id that it holds.
@@ -364,7 +365,7 @@ function by_field.update(field)
   return function(self, value, change, options)
     local id, err, err_t = id_by(self, field, value, options)
     if id then
-      return self:update(id, change, options)
+      return dao.update(self, id, change, options)
     elseif err then
       return nil, err, err_t
     end
@@ -382,9 +383,9 @@ function by_field.upsert(field)
     local whole = table.clone(record)
     whole[field] = value
     if id then
-      return self:upsert(id, whole, options)
+      return dao.upsert(self, id, whole, options)
     end
-    return self:insert(whole, options)
+    return dao.insert(self, whole, options)
   end
 end
 
@@ -392,7 +393,7 @@ function by_field.delete(field)
   return function(self, value, options)
     local id, err, err_t = id_by(self, field, value, options)
     if id then
-      return self:delete(id, options)
+      return dao.delete(self, id, options)
     end
     return not err and true or nil, err, err_t
   end
@@ -445,7 +446,7 @@ local function new(name)
   if name == "plugins" then
     schema.subschemas, methods.get_handlers = slot.plugin_schemas(), slot.plugin_handlers
   end
-  local own = slot.dao_modules[name]
+  local own = native.dao_module(name)
   local module = own and require(own)
   local object = { schema = schema, db = kong.db, super = methods, errors = errors_of_data() }
   return setmetatable(object, { __index = function(_, key)
@@ -457,7 +458,7 @@ local function new(name)
   end })
 end
 
-slot.dao_modules, slot.caller_workspace = {}, false
+slot.caller_workspace = false
 local daos = {}
 
 -- The schemas of plugins by their names, read when they are asked for.
@@ -526,17 +527,6 @@ function slot.entity(name)
     daos[name] = new(name) or false
   end
   return daos[name] or nil
-end
-
--- Notes what a plugin's `daos.lua` says of functions of its own.
-function slot.learn_daos(plugin)
-  local module = "kong.plugins." .. plugin .. ".daos"
-  local ok, entities = pcall(require, module)
-  for key, schema in pairs(ok and type(entities) == "table" and entities or {}) do
-    if type(schema) == "table" and schema.dao then
-      slot.dao_modules[schema.name or key] = schema.dao
-    end
-  end
 end
 
 kong.db = setmetatable({}, { __index = function(t, name)

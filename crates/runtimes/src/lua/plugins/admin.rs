@@ -1,12 +1,13 @@
 //! Endpoints of the Admin API and the Status API that plugins bring along (`api.lua`, `status_api.lua`), on a thread
 //! with a machine of its own: their code may wait, and keeps neither workers nor the functions of schemas waiting.
 
+use super::daos;
 use crate::lua::Phase;
 use crate::lua::turn::Job;
 use crate::lua::value::{Nulls, text, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
-use mlua::{Function, Table, Value};
-use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
+use mlua::{Function, IntoLuaMulti, Table, Value};
+use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, DaoAnswer, DaoCall};
 use serde_json::{Map, Value as Json, json};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -20,11 +21,16 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Requests that wait for the thread, at most.
 const WAITING: usize = 256;
 
-/// A request, and who waits for the answer.
+/// A request, what is to be done for it, and who waits for the answer.
 struct Asked {
     plugin: &'static str,
     request: AdminRequest,
-    reply: oneshot::Sender<AdminAnswer>,
+    work: Work,
+}
+
+enum Work {
+    Endpoint(oneshot::Sender<AdminAnswer>),
+    Dao(DaoCall, oneshot::Sender<DaoAnswer>),
 }
 
 static THREAD: Mutex<Option<mpsc::Sender<Asked>>> = Mutex::new(None);
@@ -32,15 +38,30 @@ static THREAD: Mutex<Option<mpsc::Sender<Asked>>> = Mutex::new(None);
 /// Answers a request to an endpoint of a plugin.
 pub async fn answer(plugin: &'static str, request: AdminRequest) -> AdminAnswer {
     let (reply, answered) = oneshot::channel();
-    let sent = match thread() {
-        Ok(thread) => thread.try_send(Asked { plugin, request, reply }).is_ok(),
+    let sent = hand(Asked { plugin, request, work: Work::Endpoint(reply) });
+    let answer = if sent { answered.await.ok() } else { None };
+    answer.unwrap_or_else(unexpected)
+}
+
+/// Calls a function of data access that a plugin has in the place of the store's.
+pub async fn call_dao(request: AdminRequest, call: DaoCall) -> DaoAnswer {
+    let (reply, answered) = oneshot::channel();
+    let plugin = daos::of(&call.entity).map_or("", |dao| dao.plugin);
+    let sent = hand(Asked { plugin, request, work: Work::Dao(call, reply) });
+    let answer = if sent { answered.await.ok() } else { None };
+    answer.unwrap_or_else(|| DaoAnswer::Said(unexpected()))
+}
+
+/// Has the thread do something; whether it will.
+fn hand(asked: Asked) -> bool {
+    let plugin = asked.plugin;
+    match thread() {
+        Ok(thread) => thread.try_send(asked).is_ok(),
         Err(error) => {
             tracing::error!(plugin, "cannot start the thread of Lua's endpoints: {error}");
             false
         }
-    };
-    let answer = if sent { answered.await.ok() } else { None };
-    answer.unwrap_or_else(unexpected)
+    }
 }
 
 /// The endpoints that a plugin's routes make, on the one API or on the other.
@@ -71,23 +92,8 @@ fn thread() -> std::io::Result<mpsc::Sender<Asked>> {
     std::thread::Builder::new().name("lua-admin".to_owned()).stack_size(sdk::STACK).spawn(move || {
         let tasks = LocalSet::new();
         let serving = tasks.run_until(async move {
-            while let Some(Asked { plugin, request, reply }) = asked.recv().await {
-                tokio::task::spawn_local(async move {
-                    let endpoint = request.endpoint;
-                    let answer = match tokio::time::timeout(LONGEST, run(plugin, request)).await {
-                        Ok(Ok(answer)) => answer,
-                        Ok(Err(error)) => {
-                            tracing::error!(plugin, endpoint, phase = "admin_api", "{}", words(&error));
-                            unexpected()
-                        }
-                        Err(_) => {
-                            tracing::error!(plugin, endpoint, phase = "admin_api", "the endpoint takes too long");
-                            unexpected()
-                        }
-                    };
-                    // Who has asked may have gone.
-                    drop(reply.send(answer));
-                });
+            while let Some(asked) = asked.recv().await {
+                tokio::task::spawn_local(serve(asked));
             }
         });
         runtime.block_on(serving);
@@ -99,23 +105,101 @@ fn unexpected() -> AdminAnswer {
     AdminAnswer::json(500, json!({ "message": "An unexpected error occurred" }))
 }
 
+/// Who has asked may have gone.
+async fn serve(Asked { plugin, request, work }: Asked) {
+    match work {
+        Work::Endpoint(reply) => {
+            let endpoint = request.endpoint;
+            let answer = within(plugin, endpoint, run(plugin, request)).await;
+            drop(reply.send(answer.unwrap_or_else(unexpected)));
+        }
+        Work::Dao(call, reply) => {
+            let name = format!("{}:{}", call.entity, call.function);
+            let answer = within(plugin, &name, run_dao(plugin, request, call)).await;
+            drop(reply.send(answer.unwrap_or_else(|| DaoAnswer::Said(unexpected()))));
+        }
+    }
+}
+
+/// What has come of code in its time; nothing if it has failed, which is logged.
+async fn within<T>(plugin: &str, endpoint: &str, work: impl Future<Output = mlua::Result<T>>) -> Option<T> {
+    match tokio::time::timeout(LONGEST, work).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::error!(plugin, endpoint, phase = "admin_api", "{}", words(&error));
+            None
+        }
+        Err(_) => {
+            tracing::error!(plugin, endpoint, phase = "admin_api", "the endpoint takes too long");
+            None
+        }
+    }
+}
+
+/// A request as code gets it, what answers its questions, and the answer that is put together.
+struct Begun {
+    vm: Rc<Vm>,
+    job: Job,
+    asked: Value,
+    answer: Table,
+}
+
+impl Begun {
+    fn new(plugin: &'static str, request: &AdminRequest) -> mlua::Result<Begun> {
+        let vm = Vm::of_thread()?;
+        let asked = to_lua(&vm.lua, &described(request), Nulls::Kept, None)?;
+        let (host, answer): (Function, Table) = vm.slot.raw_get::<Function>("admin_host")?.call(&asked)?;
+        let job = Job {
+            phase: Phase::AdminApi,
+            instance: 0,
+            plugin_id: None,
+            plugin: Some(plugin),
+            context: Some(vm.new_context()?),
+            host: Some(host),
+            is_plugin: true,
+            may_wait: true,
+        };
+        Ok(Begun { vm, job, asked, answer })
+    }
+
+    /// Runs a function to its end, which an answer is, too.
+    async fn follow(&self, function: &str, arguments: impl IntoLuaMulti) -> mlua::Result<()> {
+        let vm = &self.vm;
+        let mut arguments = arguments.into_lua_multi(&vm.lua)?;
+        arguments.push_front(vm.slot.raw_get(function)?);
+        let (_, waits) = vm.turn(&self.job, None, None, || vm.begin.call(arguments))?;
+        vm.follow(&self.job, None, waits?).await.map(drop)
+    }
+}
+
+/// Calls a function of data access.
+async fn run_dao(plugin: &'static str, request: AdminRequest, call: DaoCall) -> mlua::Result<DaoAnswer> {
+    let begun = Begun::new(plugin, &request)?;
+    let (lua, answer) = (&begun.vm.lua, &begun.answer);
+    let lists: Table = begun.vm.slot.raw_get::<Table>("native")?.raw_get("array_mt")?;
+    let mut given = (call.entity, call.function, answer).into_lua_multi(lua)?;
+    for value in call.arguments.iter().chain([&call.options]) {
+        given.push_back(match value {
+            Json::Null => Value::Nil,
+            value => to_lua(lua, value, Nulls::Kept, Some(&lists))?,
+        });
+    }
+    let done = begun.follow("admin_dao", given).await;
+    if answer.raw_get::<bool>("returned")? {
+        let found = to_json(&answer.raw_get("found")?)?;
+        return Ok(DaoAnswer::Returned(found, answer.raw_get("offset")?));
+    }
+    said(answer, done).map(DaoAnswer::Said)
+}
+
 async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminAnswer> {
-    let vm = Vm::of_thread()?;
-    let asked = to_lua(&vm.lua, &described(&request), Nulls::Kept, None)?;
-    let (host, answer): (Function, Table) = vm.slot.raw_get::<Function>("admin_host")?.call(&asked)?;
-    let context = Some(vm.new_context()?);
-    let mut job = Job {
-        phase: Phase::AdminApi,
-        instance: 0,
-        plugin_id: None,
-        plugin: Some(plugin),
-        context,
-        host: None,
-        is_plugin: true,
-        may_wait: true,
-    };
-    job.host = Some(host);
-    let done = follow(&vm, &job, plugin, request.endpoint, asked, answer.clone()).await;
+    let begun = Begun::new(plugin, &request)?;
+    let done = begun.follow("admin", (plugin, request.endpoint, &begun.asked, &begun.answer)).await;
+    said(&begun.answer, done)
+}
+
+/// The answer that code has put together before its end.
+fn said(answer: &Table, done: mlua::Result<()>) -> mlua::Result<AdminAnswer> {
     let (body, status): (Value, Option<u16>) = (answer.raw_get("body")?, answer.raw_get("status")?);
     let (content, usual) = match (answer.raw_get::<Value>("parent")?, text(&body)) {
         (Value::Nil, Some(body)) => match serde_json::from_slice(&body) {
@@ -148,13 +232,6 @@ async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminA
 
 fn lines_of(values: &Table) -> Vec<Option<Vec<u8>>> {
     values.sequence_values::<Value>().map(|value| value.ok().and_then(|value| text(&value))).collect()
-}
-
-/// Runs the endpoint to its end, which an answer is, too.
-async fn follow(vm: &Rc<Vm>, job: &Job, plugin: &str, endpoint: &str, asked: Value, answer: Table) -> mlua::Result<()> {
-    let admin: Function = vm.slot.raw_get("admin")?;
-    let (_, waits) = vm.turn(job, None, None, || vm.begin.call((admin, plugin, endpoint, asked, answer)))?;
-    vm.follow(job, None, waits?).await.map(drop)
 }
 
 /// A request as the code gets it.

@@ -1,6 +1,7 @@
 //! Loading a plugin's files: what it says of itself, and its schema.
 
 use super::admin;
+use super::daos;
 use super::functions::{self, LONGEST, LONGEST_IN_ALL, LONGEST_LOAD, Migrating, Returned, SchemaFunction};
 use super::migrations;
 use super::schema::Description;
@@ -205,8 +206,16 @@ impl Reader {
             all.push((named.or_else(|| key.to_string().ok()).unwrap_or_default(), schema));
         }
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let schemas = all.iter().map(|(_, schema)| description.of_entity(schema));
-        let mut schemas: Vec<Json> = schemas.collect::<Result<_, _>>()?;
+        let mut schemas: Vec<Json> = Vec::new();
+        for (_, schema) in &all {
+            let mut described = description.of_entity(schema)?;
+            if let Some(module) = described["dao"].as_str() {
+                let (entity, functions) = (described["name"].as_str().unwrap_or_default(), self.functions_of(module)?);
+                daos::learn(entity, name, module);
+                described["dao_functions"] = functions.into();
+            }
+            schemas.push(described);
+        }
         // What is referred to comes first.
         let mut in_order: Vec<&'static str> = Vec::new();
         while let Some(at) = schemas.iter().position(|schema| !refers_to_any(schema, &schemas)) {
@@ -216,6 +225,24 @@ impl Reader {
             Some(circular) => Err(format!("daos: {} refers to itself by way of others", circular["name"])),
             None => Ok(Box::leak(in_order.into_boxed_slice())),
         }
+    }
+
+    /// The names of the functions of data access that a module has.
+    fn functions_of(&self, module: &str) -> Result<Vec<String>, String> {
+        let functions = match self.module(module)? {
+            Ok(Value::Table(functions)) => functions,
+            Ok(_) => return Err(format!("daos: {module} is not a table")),
+            Err(tried) => return Err(format!("daos: {tried}")),
+        };
+        let mut names = Vec::new();
+        for pair in functions.pairs::<Value, Value>() {
+            let (name, value) = pair.map_err(|error| words(&error))?;
+            if value.is_function() {
+                names.extend(name.to_string().ok());
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// The endpoints of `api.lua`, and those of `status_api.lua`.
@@ -365,6 +392,5 @@ fn leak_functions(found: Vec<SchemaFunction>) -> &'static [(&'static str, Functi
 /// The table of a handler in a machine.
 pub fn handler(vm: &Vm, name: &str) -> mlua::Result<Table> {
     let require: LuaFunction = vm.lua.globals().get("require")?;
-    vm.slot.raw_get::<LuaFunction>("learn_daos")?.call::<()>(name)?;
     require.call(format!("kong.plugins.{name}.handler"))
 }

@@ -1,6 +1,7 @@
 //! Plugins of the operator, in Lua: `kong/plugins/<name>/handler.lua` and `schema.lua` in `lua_package_path`.
 
 mod admin;
+mod daos;
 mod functions;
 mod instance;
 mod instances;
@@ -11,6 +12,8 @@ mod sets;
 #[cfg(test)]
 mod tests;
 
+pub use admin::call_dao;
+pub(super) use daos::of as dao_of;
 pub(super) use functions::load_vault;
 pub(crate) use instance::given_config;
 pub(super) use instances::Instances;

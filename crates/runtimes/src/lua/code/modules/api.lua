@@ -13,15 +13,14 @@ local function exit(...) return kong.response.exit(...) end
 local endpoints = {}
 
 function endpoints.handle_error(err_t)
-  if type(err_t) ~= "table" then
-    return exit(500, { message = "An unexpected error occurred" })
-  end
-  local status = STATUS[err_t.code] or 500
+  local status = type(err_t) == "table" and STATUS[err_t.code] or 500
   if status == 500 then
-    kong.log.err(tostring(err_t))
+    kong.log.err(tostring(type(err_t) == "table" and err_t.message or err_t))
     return exit(500, { message = "An unexpected error occurred" })
   end
-  return exit(status, { code = err_t.code, name = err_t.name, message = err_t.message, fields = err_t.fields })
+  local body = table.clone(err_t)
+  body.strategy = nil
+  return exit(status, body)
 end
 
 function endpoints.get_page_size(args)
