@@ -1,7 +1,7 @@
 //! Code in Lua that stands in a configuration, on a node.
 
 use blackbox::http::{get, json, request};
-use blackbox::{Backend, Node};
+use blackbox::{Backend, Node, eventually};
 use serde_json::{Value, json};
 
 fn head_of(echoed: &Value) -> Vec<String> {
@@ -36,6 +36,36 @@ fn recursion_through_the_runtime_ends_no_node() {
     }
     let answer = request(node.proxy(), "POST", "/", &[], b"{a}").unwrap().expect(200).json();
     assert_eq!(answer, json!({ "ok": true, "length": 3 }));
+}
+
+#[test]
+fn connections_end_with_what_has_made_them() {
+    let (backend, other) = (Backend::start("a"), Backend::start("b"));
+    let node = Node::start(&[("untrusted_lua", "on")]);
+    let admin = node.admin();
+    let code = format!(
+        "local function connect() assert(ngx.socket.tcp():connect('127.0.0.1', {})) end
+        local how = kong.request.get_query_arg('how')
+        if how == 'timer' then
+          ngx.timer.at(0, connect)
+        else
+          connect()
+        end
+        if how == 'error' then
+          error('as it is meant')
+        end",
+        other.address.port()
+    );
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": { "access": [code] } })).expect(201);
+    for (round, (how, status)) in [("end", 200), ("error", 500), ("timer", 200)].into_iter().enumerate() {
+        for _ in 0..10 {
+            get(node.proxy(), &format!("/?how={how}")).expect(status);
+        }
+        eventually("all have come", || other.accepted() == (round + 1) * 10);
+        eventually("nobody holds a connection", || other.connections() == 0);
+    }
 }
 
 #[test]

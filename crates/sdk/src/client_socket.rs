@@ -12,7 +12,13 @@ use wire::net::{BUFFER_SIZE, Buffer, BufferPool, Stream};
 /// The place of a connection from which a plugin takes it as long as it reads or writes. What it has read and not
 /// given back does not reach the service. Clones are the same place.
 #[derive(Clone)]
-pub struct ClientSocket(Rc<RefCell<Option<LentSocket>>>);
+pub struct ClientSocket(Rc<RefCell<Lent>>);
+
+struct Lent {
+    socket: Option<LentSocket>,
+    /// What is given back now is closed.
+    is_over: bool,
+}
 
 /// The connection.
 pub struct LentSocket {
@@ -26,17 +32,29 @@ pub struct LentSocket {
 impl ClientSocket {
     /// `octets` are what has been read of the connection.
     pub fn new(stream: Stream, octets: Buffer) -> ClientSocket {
-        ClientSocket(Rc::new(RefCell::new(Some(LentSocket { stream, octets, unread: Vec::new() }))))
+        let socket = Some(LentSocket { stream, octets, unread: Vec::new() });
+        ClientSocket(Rc::new(RefCell::new(Lent { socket, is_over: false })))
     }
 
     /// The connection; `None`: it is in use, or no longer lent.
     pub fn take(&self) -> Option<LentSocket> {
-        self.0.borrow_mut().take()
+        self.0.borrow_mut().socket.take()
     }
 
     /// Puts it back.
     pub fn give_back(&self, socket: LentSocket) {
-        *self.0.borrow_mut() = Some(socket);
+        let mut lent = self.0.borrow_mut();
+        if !lent.is_over {
+            lent.socket = Some(socket);
+        }
+    }
+
+    /// The connection is lent no more, whoever keeps this: it is returned, if nobody is using it now, and closed by who
+    /// does as soon as they have done.
+    pub fn end(&self) -> Option<LentSocket> {
+        let mut lent = self.0.borrow_mut();
+        lent.is_over = true;
+        lent.socket.take()
     }
 }
 
@@ -99,7 +117,7 @@ impl AsyncWrite for LentSocket {
 
 impl fmt::Debug for ClientSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSocket").field("is_there", &self.0.borrow().is_some()).finish()
+        f.debug_struct("ClientSocket").field("is_there", &self.0.borrow().socket.is_some()).finish()
     }
 }
 

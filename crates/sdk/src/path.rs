@@ -26,6 +26,20 @@ impl std::fmt::Display for BadPath {
 
 impl std::error::Error for BadPath {}
 
+/// A path that code has made, as it is sent: what a request target cannot hold is escaped, what is escaped already stays;
+/// so does a `?`, which begins a query (`kong.service.request.set_path`), and a `#` does not begin a fragment.
+pub fn escape(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len());
+    for &octet in path {
+        if octet.is_ascii_alphanumeric() || b"!$&'()*+,/:;=?@[]-_.~%".contains(&octet) {
+            out.push(octet.into());
+        } else {
+            let _ = write!(out, "%{octet:02X}");
+        }
+    }
+    out
+}
+
 /// The path (without query) as routes see it: escapes decoded unless they stand for a reserved character (then in
 /// upper case) or for bytes that are not UTF-8, dot segments resolved, runs of slashes merged. Refuses what nginx
 /// refuses, which judges dot segments after decoding everything.

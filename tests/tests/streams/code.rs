@@ -69,6 +69,19 @@ fn a_client_that_leaves_while_code_reads_ends_the_stream() {
 }
 
 #[test]
+fn a_client_that_code_refuses_is_let_go() {
+    let node = node(&[("plugins", "bundled, refuser"), ("lua_package_path", PATH)]);
+    let service = listen();
+    route(&node, &format!("tcp://{}", service.local_addr().unwrap()), &by_port("tcp", node.stream(0)));
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "refuser", "protocols": ["tcp"] })).expect(201);
+    for how in ["exit", "ngx", "error"] {
+        let mut client = connect(node.stream(0));
+        send(&mut client, &format!("{how}\n"));
+        assert_eq!(rest(&mut client), "no\n", "{how}");
+    }
+}
+
+#[test]
 fn lines_have_a_format_of_their_own() {
     let format = "own '$remote_addr $protocol $status $bytes_sent $bytes_received $session_time $upstream_addr \
                   $upstream_bytes_sent $upstream_bytes_received $upstream_connect_time $upstream_first_byte_time \

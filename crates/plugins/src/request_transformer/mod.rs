@@ -8,7 +8,7 @@ use crate::templates::{Scope, Template};
 use edits::{Edits, Named, Rendered, split};
 use sdk::{
     Answer, Args, Config, Content, Env, Exchange, Fields, Function, MemoryBudget, Phases, Plugin, PluginKind, Step,
-    entities,
+    entities, path,
 };
 use serde_json::Value;
 
@@ -146,7 +146,7 @@ impl Instance {
             if !uri.starts_with(b"/") {
                 return Err(format!("path '{}' must start with /", uri.escape_ascii()));
             }
-            exchange.upstream.path = escape_path(&uri);
+            exchange.upstream.path = path::escape(&uri);
         }
         let mut args_changed = !self.query.is_empty();
         let query_text = exchange.upstream.query.as_deref().filter(|_| args_changed || self.moves_form());
@@ -212,19 +212,6 @@ fn as_line(value: &[u8]) -> Vec<u8> {
             b'\t' => out.push(octet),
             octet if octet.is_ascii_control() => out.extend_from_slice(format!("%{octet:02X}").as_bytes()),
             octet => out.push(octet),
-        }
-    }
-    out
-}
-
-/// A path as it is sent: what a path cannot hold is escaped, what is escaped already stays.
-fn escape_path(path: &[u8]) -> String {
-    let mut out = String::with_capacity(path.len());
-    for &octet in path {
-        if octet.is_ascii_alphanumeric() || b"!$&'()*+,/:;=@[]-_.~%".contains(&octet) {
-            out.push(char::from(octet));
-        } else {
-            out.push_str(&format!("%{octet:02X}"));
         }
     }
     out

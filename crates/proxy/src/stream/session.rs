@@ -121,6 +121,16 @@ pub(super) async fn open<'a>(
     Ok(Opened { client, service, idle: idle(exchange), counts })
 }
 
+/// The connection in the hands of plugins. What they keep of it is of no use when the phase has ended, however it has:
+/// a client that is refused is not kept waiting until somebody forgets it.
+struct Loan(ClientSocket);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Runs the access phase, in which plugins may read from the client and write to it.
 async fn lend<'a>(
     worker: &Rc<Worker>,
@@ -131,13 +141,13 @@ async fn lend<'a>(
     if acting.0.is_empty() {
         return admit(exchange, acting).await.map(|()| client);
     }
-    let socket = ClientSocket::new(client.0, client.1);
-    exchange.socket = Some(socket.clone());
+    let loan = Loan(ClientSocket::new(client.0, client.1));
+    exchange.socket = Some(loan.0.clone());
     let admitted = admit(exchange, acting).await;
     exchange.socket = None;
     admitted?;
     // A plugin that has left off while it read has lost what had come by then.
-    let Some(lent) = socket.take() else {
+    let Some(lent) = loan.0.end() else {
         tracing::error!("a plugin has kept the connection{}", OfStream { exchange, upstream: None });
         return Err(StatusCode(500));
     };

@@ -138,7 +138,7 @@ fn requests_to_services_are_edited() {
         kong.service.request.set_header("x-a", 1)
         kong.service.request.clear_header("x-gone")
         kong.service.request.set_query({q = "2 3", list = {"a", "b"}, flag = true})
-        kong.service.request.set_path("/p q")
+        kong.service.request.set_path("/p q?a=1#")
         kong.service.request.set_method("PUT")
         kong.response.set_header("x-reply", "r")
         kong.service.request.set_raw_body("body")"#;
@@ -146,10 +146,45 @@ fn requests_to_services_are_edited() {
     assert_eq!(exchange.request.fields.get_str("x-a"), Some("1"));
     assert_eq!(exchange.request.fields.get("x-gone"), None);
     assert_eq!(exchange.upstream.query.as_deref(), Some("flag&list=a&list=b&q=2%203"));
-    assert_eq!(exchange.upstream.path, "/p%20q");
+    assert_eq!(exchange.upstream.path, "/p%20q?a=1%23");
     assert_eq!(exchange.upstream.method.as_deref(), Some("PUT"));
     assert_eq!(exchange.reply.get_str("x-reply"), Some("r"));
     assert_eq!(exchange.body.bytes().map(|body| &body[..]), Some(&b"body"[..]));
+}
+
+#[test]
+fn queries_of_code_are_sent_as_they_are() {
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    for (given, sent) in [("q=\u{e4}&a[]={}", "q=\u{e4}&a[]={}"), ("a=b c#d", "a=b%20c%23d"), (r"\xff", r"%FF")] {
+        let given = given.replace(r"\xff", r"\255");
+        assert!(access(&format!("kong.service.request.set_raw_query(\"{given}\")"), &mut exchange).is_none());
+        assert_eq!(exchange.upstream.query.as_deref(), Some(sent));
+    }
+    for code in [
+        r#"kong.service.request.set_raw_query("a\nb")"#,
+        "kong.service.request.set_query({ a = function() end })",
+        "kong.service.request.set_query({ 'x' })",
+        "kong.service.request.set_query({ [true] = 'x' })",
+    ] {
+        assert_eq!(access(code, &mut exchange).map(|answer| answer.status), Some(500), "{code}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_not_sent() {
+    let mut exchange = testing::exchange("POST", "/", &[]);
+    exchange.body = "before".into();
+    for args in ["{ a = 'foo', b = function() end }", "{ a = 'foo', [true] = 'x' }"] {
+        for kind in ["application/json", "application/x-www-form-urlencoded"] {
+            let code = format!(
+                "local ok, err = kong.service.request.set_body({args}, '{kind}')
+                 kong.response.exit(200, tostring(ok) .. ' ' .. type(err))"
+            );
+            let answer = access(&code, &mut exchange).unwrap();
+            assert_eq!(&answer.body[..], b"nil string", "{code}");
+        }
+    }
+    assert_eq!(exchange.body.bytes().map(|body| &body[..]), Some(&b"before"[..]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The certificate phase: code that runs while a client connects by TLS, and what it asks and decides there.
 
 use super::Phase;
+use super::owners::Owner;
 use super::turn::Job;
 use super::value::{number, text};
 use super::vm::{Code, Vm, words};
@@ -97,6 +98,7 @@ impl Loan<'_> {
             plugin: None,
             context: Some(vm.lua.create_registry_value(kept)?),
             host: Some(host),
+            owner: Owner::new(),
         };
         Ok((Loan { owner, lent }, job))
     }

@@ -12,6 +12,7 @@ mod host;
 mod modules;
 mod natives;
 mod operations;
+mod owners;
 mod plugins;
 mod records;
 mod scripts;

@@ -1,6 +1,8 @@
 //! `ngx.socket`: connections to other servers, and those that are kept for others of the worker.
 
+use super::host::Host;
 use super::operations::seconds;
+use super::owners;
 use super::surroundings;
 use super::value::{number, text};
 use mlua::{AnyUserData, Error, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Table, UserData, Value};
@@ -11,6 +13,7 @@ use sdk::{
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
@@ -23,7 +26,7 @@ const MAX_KEPT: usize = 1024;
 const MAX_PEEKED: usize = 16 << 10;
 
 /// A connection as code holds it; taken out while something is done with it.
-pub struct Socket(Option<Open>);
+pub struct Socket(Rc<RefCell<Option<Open>>>);
 
 /// The connection of a stream's client, which is the gateway's again when the phase is over.
 pub struct Client(pub ClientSocket);
@@ -46,12 +49,28 @@ enum Call {
 }
 
 /// A socket for datagrams.
-pub struct Datagrams(Option<UdpSocket>);
+pub struct Datagrams(Rc<RefCell<Option<UdpSocket>>>);
 
 struct Kept {
     socket: Open,
     times: u64,
     until: Instant,
+}
+
+impl Socket {
+    fn of(open: Open) -> Socket {
+        Socket(Rc::new(RefCell::new(Some(open))))
+    }
+}
+
+/// Has a socket end with the exchange, or the job, that it was made for.
+pub fn own(host: &RefCell<Host>, socket: &AnyUserData) -> Result<()> {
+    if let Ok(socket) = socket.borrow::<Socket>() {
+        owners::own(host, &socket.0);
+    } else {
+        owners::own(host, &socket.borrow::<Datagrams>()?.0);
+    }
+    Ok(())
 }
 
 impl UserData for Client {}
@@ -65,9 +84,9 @@ thread_local! {
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("kept_socket", lua.create_function(kept_socket)?)?;
     native.raw_set("keep_socket", lua.create_function(keep_socket)?)?;
-    native.raw_set("datagrams", lua.create_function(|_, ()| Ok(Datagrams(None)))?)?;
+    native.raw_set("datagrams", lua.create_function(|_, ()| Ok(Datagrams(Rc::default())))?)?;
     let close = |_: &Lua, socket: AnyUserData| {
-        socket.borrow_mut::<Socket>()?.0 = None;
+        socket.borrow::<Socket>()?.0.take();
         Ok(())
     };
     native.raw_set("close_socket", lua.create_function(close)?)?;
@@ -79,8 +98,9 @@ fn socket_option(
     _: &Lua,
     (socket, option, value): (AnyUserData, String, Option<i64>),
 ) -> Result<(Option<u64>, Option<String>)> {
-    let socket = socket.borrow::<Socket>()?;
-    let Some(open) = &socket.0 else { return Ok((None, Some("closed".to_owned()))) };
+    let socket = socket.borrow::<Socket>()?.0.clone();
+    let socket = socket.borrow();
+    let Some(open) = &*socket else { return Ok((None, Some("closed".to_owned()))) };
     let stream = open.connection.stream();
     let size = |value: i64| usize::try_from(value).unwrap_or_default();
     let done = match (option.as_str(), value) {
@@ -111,7 +131,7 @@ fn kept_socket(_: &Lua, pool: String) -> Result<(Option<Socket>, u64)> {
         let Some(kept) = pools.get_mut(&pool) else { return Ok((None, 0)) };
         while let Some(last) = kept.pop_back() {
             if last.until > now && last.socket.is_alive() {
-                return Ok((Some(Socket(Some(last.socket))), last.times));
+                return Ok((Some(Socket::of(last.socket)), last.times));
             }
         }
         pools.remove(&pool);
@@ -123,7 +143,7 @@ fn keep_socket(
     lua: &Lua,
     (socket, pool, idle, size, times): (AnyUserData, String, Value, usize, u64),
 ) -> Result<MultiValue> {
-    let Some(socket) = socket.borrow_mut::<Socket>()?.0.take() else {
+    let Some(socket) = socket.borrow::<Socket>()?.0.take() else {
         return (Value::Nil, "closed").into_lua_multi(lua);
     };
     if !socket.read.is_empty() || !socket.is_alive() {
@@ -161,17 +181,17 @@ pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture
         if name.starts_with("udp.") {
             return datagrams(&lua, &name, socket, &arguments).await;
         }
-        let Some(mut open) = socket.borrow_mut::<Socket>()?.0.take() else {
+        let Some(mut open) = socket.borrow::<Socket>()?.0.take() else {
             return (Value::Nil, "closed").into_lua_multi(&lua);
         };
         if name == "tcp.secure" {
             let (secured, values) = secure(&lua, open, &arguments).await;
-            socket.borrow_mut::<Socket>()?.0 = secured;
+            socket.borrow::<Socket>()?.0.replace(secured);
             return values;
         }
         let (values, is_open) = open.call(&lua, Call::parse(name.trim_start_matches("tcp."))?, &arguments).await?;
         if is_open {
-            socket.borrow_mut::<Socket>()?.0 = Some(open);
+            socket.borrow::<Socket>()?.0.replace(Some(open));
         }
         Ok(values)
     })
@@ -214,7 +234,7 @@ async fn connect(lua: &Lua, arguments: &MultiValue) -> Result<MultiValue> {
         None => connecting(Network::default()).await,
     };
     match connected {
-        Ok(connection) => Socket(Some(Open { connection, read: Vec::new(), server })).into_lua_multi(lua),
+        Ok(connection) => Socket::of(Open { connection, read: Vec::new(), server }).into_lua_multi(lua),
         Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
     }
 }
@@ -262,13 +282,13 @@ async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &Mult
         let network = surroundings::env().map(|env| env.network().clone()).unwrap_or_default();
         return match network.datagrams_from(own, &host, port, limit).await {
             Ok(connected) => {
-                socket.borrow_mut::<Datagrams>()?.0 = Some(connected);
+                socket.borrow::<Datagrams>()?.0.replace(Some(connected));
                 1.into_lua_multi(lua)
             }
             Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
         };
     }
-    let Some(open) = socket.borrow_mut::<Datagrams>()?.0.take() else {
+    let Some(open) = socket.borrow::<Datagrams>()?.0.take() else {
         return (Value::Nil, "closed").into_lua_multi(lua);
     };
     let values = match name {
@@ -285,7 +305,7 @@ async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &Mult
             }
         }
     };
-    socket.borrow_mut::<Datagrams>()?.0 = Some(open);
+    socket.borrow::<Datagrams>()?.0.replace(Some(open));
     values
 }
 

@@ -3,6 +3,7 @@
 use super::Phase;
 use super::host::{Ending, Lent};
 use super::operations::{self, Operation};
+use super::owners::Owner;
 use super::value::{Nulls, text, to_json, to_lua};
 use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
@@ -45,13 +46,25 @@ pub struct Job {
     pub is_plugin: bool,
     /// Whether it may wait, where its phase may.
     pub may_wait: bool,
+    /// Has what it opens where there is no exchange to have it.
+    pub owner: Owner,
 }
 
 impl Job {
     /// Code of a configuration, which does not wait.
     fn of_code(phase: Phase, instance: u64, plugin: Option<&'static str>) -> Job {
         let (plugin_id, context, host) = (None, None, None);
-        Job { phase, instance, plugin_id, plugin, context, host, is_plugin: false, may_wait: false }
+        Job {
+            phase,
+            instance,
+            plugin_id,
+            plugin,
+            context,
+            host,
+            is_plugin: false,
+            may_wait: false,
+            owner: Owner::new(),
+        }
     }
 }
 
@@ -334,7 +347,7 @@ impl Vm {
                 job.plugin,
                 self.instances.find(job.instance)?,
             ))?;
-            work()
+            job.owner.during(work)
         })
     }
 

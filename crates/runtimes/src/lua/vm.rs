@@ -4,9 +4,11 @@
 
 use super::host::{Host, asks};
 use super::plugins::Instances;
-use super::{Phase, Trust, modules, natives, permissions, turn};
+use super::{Phase, Trust, modules, natives, permissions, sockets, turn};
 use mlua::VmState;
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, RegistryKey, StdLib, Table, Value};
+use mlua::{
+    AnyUserData, Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, RegistryKey, StdLib, Table, Value,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
@@ -212,6 +214,9 @@ impl Vm {
         let instances = Instances::new(slot.raw_get("instances")?);
         let lent = host.clone();
         native.raw_set("context", lua.create_function(move |lua, ()| lent_context(lua, &lent, &new_context))?)?;
+        let asking = host.clone();
+        let own = move |_: &Lua, socket: AnyUserData| sockets::own(&asking, &socket);
+        native.raw_set("own_socket", lua.create_function(own)?)?;
         let flag = started.clone();
         let note = move |_: &Lua, ()| {
             flag.set(true);

@@ -47,6 +47,7 @@ function udp:setpeername(host, port)
     return nil, err
   end
   self.real = native.datagrams()
+  native.own_socket(self.real)
   return slot.wait("udp.connect", self.real, host, number or 0, self.own, self.timeouts[1])
 end
 function udp:send(data)
@@ -93,6 +94,7 @@ function tcp:connect(host, port, options)
   self.real, self.pool, self.pool_size = nil, pool, options.pool_size
   local kept, reused = native.kept_socket(pool)
   if kept then
+    native.own_socket(kept)
     self.real, self.reused = kept, reused
     return 1
   end
@@ -101,6 +103,7 @@ function tcp:connect(host, port, options)
   if not made then
     return nil, err
   end
+  native.own_socket(made)
   self.real, self.reused = made, 0
   return 1
 end

@@ -79,9 +79,6 @@ impl Host {
         if kind.starts_with(FORM) {
             return Ok((args_of(table)?.encode(), kind));
         }
-        if kind.starts_with(JSON) {
-            return Ok((value::to_json(&Value::Table(table.clone()))?.to_string().into_bytes(), kind));
-        }
         Err(Error::runtime(format!("unsupported content type {kind}")))
     }
 }

@@ -194,7 +194,8 @@ pub fn args_of(table: &mlua::Table) -> Result<Args> {
     let mut pairs: Vec<(Vec<u8>, Value)> = Vec::new();
     for pair in table.pairs::<Value, Value>() {
         let (name, given) = pair?;
-        let name = value::text(&name).ok_or_else(|| Error::runtime("names of arguments must be strings"))?;
+        let Value::String(name) = name else { return Err(Error::runtime("arg keys must be strings")) };
+        let name = name.as_bytes().to_vec();
         pairs.push((name, given));
     }
     pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -208,12 +209,17 @@ pub fn args_of(table: &mlua::Table) -> Result<Args> {
                     match item? {
                         Value::Boolean(true) => args.append(&name, None),
                         Value::Boolean(false) => {}
-                        other => args.append(&name, value::text(&other).as_deref()),
+                        other => args.append(&name, Some(&argument(&other)?)),
                     }
                 }
             }
-            other => value::values(&other)?.iter().for_each(|value| args.append(&name, Some(value))),
+            other => args.append(&name, Some(&argument(&other)?)),
         }
     }
     Ok(args)
+}
+
+/// The text of an argument's value.
+fn argument(value: &Value) -> Result<Vec<u8>> {
+    value::text(value).ok_or_else(|| Error::runtime(format!("attempt to use {} as query arg value", value.type_name())))
 }

@@ -6,7 +6,7 @@ use crate::lua::Phase;
 use crate::lua::value::{Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::entities::{Protocol, Service};
-use sdk::{Bytes, Known, SnapshotRef, Source};
+use sdk::{Bytes, Known, SnapshotRef, Source, path};
 use std::time::Duration;
 
 impl Host {
@@ -60,14 +60,10 @@ impl Host {
                 if path.first() != Some(&b'/') {
                     return Err(Error::runtime("path must start with /"));
                 }
-                upstream.path = escaped(&path);
+                upstream.path = path::escape(&path);
             }
             "service.request.set_raw_query" => {
-                let query = arguments.str(0)?;
-                if !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-                    return Err(Error::runtime("a query has no blanks"));
-                }
-                self.set_query(Some(query));
+                self.set_query(Some(sendable(&arguments.text(0)?)?));
             }
             "service.request.set_query" => self.set_query(args_of(arguments.table(0)?)?.to_query()),
             "service.request.clear_query_arg" => {
@@ -177,22 +173,28 @@ pub(super) fn is_framing(name: &str) -> bool {
     ["content-length", "transfer-encoding", "connection"].iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
+/// A query as code gives it, with what would end it escaped. What is no text of UTF-8 is escaped, too; control characters
+/// are refused, as by `ngx.req.set_uri_args`.
+fn sendable(query: &[u8]) -> Result<String> {
+    if let Some(octet) = query.iter().find(|octet| octet.is_ascii_control() && **octet != b'\t') {
+        return Err(Error::runtime(format!("unsafe byte \"0x{octet:02x}\" in uri \"{}\"", query.escape_ascii())));
+    }
+    let mut out = String::with_capacity(query.len());
+    for chunk in query.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                ' ' | '\t' | '#' => out.push_str(&format!("%{:02X}", u32::from(letter))),
+                letter => out.push(letter),
+            }
+        }
+        chunk.invalid().iter().for_each(|octet| out.push_str(&format!("%{octet:02X}")));
+    }
+    Ok(out)
+}
+
 /// A query without the arguments of that name, with what stays as it is but for blanks, as Kong writes it.
 fn without_argument(query: &str, name: &[u8]) -> String {
     let is_other = |argument: &&str| *sdk::decode(argument.split('=').next().unwrap_or_default().as_bytes()) != *name;
     let left: Vec<&str> = query.split('&').filter(is_other).collect();
     left.join("&").replace('+', "%20")
-}
-
-/// A path as it is sent: what a path cannot have is escaped.
-fn escaped(path: &[u8]) -> String {
-    let mut out = String::new();
-    for &octet in path {
-        if octet.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&octet) {
-            out.push(octet.into());
-        } else {
-            out.push_str(&format!("%{octet:02X}"));
-        }
-    }
-    out
 }

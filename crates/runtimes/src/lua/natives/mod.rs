@@ -68,7 +68,8 @@ pub fn table(lua: &Lua) -> Result<Table> {
     native.raw_set("workers", node.workers)?;
     native.raw_set("untrusted_lua", permissions().trust.name())?;
     native.raw_set("shares_database", node.shares_database)?;
-    native.raw_set("pid", std::process::id())?;
+    // Workers are threads here; a number that each has of its own is what code makes ids of.
+    native.raw_set("pid", rustix::thread::gettid().as_raw_nonzero().get())?;
     native.raw_set("is_trusted", lua.create_function(|_, address: String| Ok(surroundings::is_trusted(&address)))?)?;
     let configuration = lua.create_function(|lua, ()| record(lua, &surroundings::node().configuration))?;
     native.raw_set("configuration", configuration)?;

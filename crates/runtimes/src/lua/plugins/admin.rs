@@ -3,6 +3,7 @@
 
 use super::daos;
 use crate::lua::Phase;
+use crate::lua::owners::Owner;
 use crate::lua::turn::Job;
 use crate::lua::value::{Nulls, text, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
@@ -158,6 +159,7 @@ impl Begun {
             host: Some(host),
             is_plugin: true,
             may_wait: true,
+            owner: Owner::new(),
         };
         Ok(Begun { vm, job, asked, answer })
     }

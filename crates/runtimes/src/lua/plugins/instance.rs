@@ -2,6 +2,7 @@
 
 use super::{Definition, loading, sets};
 use crate::lua::operations::Operation;
+use crate::lua::owners::Owner;
 use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
@@ -81,6 +82,7 @@ fn outside(
         host: None,
         is_plugin: true,
         may_wait: true,
+        owner: Owner::new(),
     };
     let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
     let (_, waits) = vm.turn(&job, None, None, begin)?;
@@ -196,7 +198,17 @@ impl Instance {
     fn job(&self, phase: Phase) -> Job {
         let plugin_id = Some(self.0.id.to_string());
         let (instance, plugin) = (self.0.number, Some(self.0.definition.name));
-        Job { phase, instance, plugin_id, plugin, context: None, host: None, is_plugin: true, may_wait: true }
+        Job {
+            phase,
+            instance,
+            plugin_id,
+            plugin,
+            context: None,
+            host: None,
+            is_plugin: true,
+            may_wait: true,
+            owner: Owner::new(),
+        }
     }
 
     /// A phase in which the worker may have something else to do meanwhile.

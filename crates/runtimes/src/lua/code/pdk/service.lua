@@ -226,8 +226,18 @@ function outgoing.set_body(args, kind)
     local body, boundary = parts_of(args, kind:match('boundary="([^"]*)') or kind:match("boundary=(.*)"))
     sent.set_raw_body(body)
     sent.set_header("Content-Type", plain .. "; boundary=" .. boundary)
-  elseif plain == "application/json" or plain == "application/x-www-form-urlencoded" then
-    sent.set_body(args, kind)
+  elseif plain == "application/json" then
+    local encoded, body = pcall(native.json_encode, args)
+    if not encoded then
+      return nil, tostring(body)
+    end
+    sent.set_raw_body(body)
+    sent.set_header("Content-Type", kind)
+  elseif plain == "application/x-www-form-urlencoded" then
+    local encoded, why = pcall(sent.set_body, args, kind)
+    if not encoded then
+      return nil, tostring(why)
+    end
   else
     error("unsupported content type " .. kind, 2)
   end
