@@ -140,6 +140,43 @@ fn a_plugin_adds_to_the_admin_api() {
     get(admin, "/keeper-words/a").expect(404);
 }
 
+#[test]
+fn endpoints_of_a_plugin_see_requests_whole() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    let lines = [
+        ("X-A", "v"),
+        ("X-B", "1"),
+        ("X-B", "2"),
+        ("Cookie", "a=b; c=d%20e"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let seen =
+        request(admin, "POST", "/keeper/request/a%20b?q=1&q=2", &lines, b"p=2&x=%41").unwrap().expect(200).json();
+    let expected = json!({
+        "header": "v", "again": "v", "method": "POST", "of_kit": "v", "several": ["1", "2"], "cookie": "d e",
+        "raw": "p=2&x=%41", "data": "p=2&x=%41", "body": { "p": "2", "x": "A" }, "address": "127.0.0.1",
+        "remote": "127.0.0.1", "of_nginx": "127.0.0.1", "uri": "/keeper/request/a b",
+        "line": "/keeper/request/a%20b?q=1&q=2", "args": "q=1&q=2", "of_arg": "1", "of_header": "v", "last": "2",
+        "named": "a b", "query": ["1", "2"], "host": "127.0.0.1", "port": admin.port(),
+        "path": "/keeper/request/a%20b", "timer": 1, "fired": "yes", "kind": "application/x-www-form-urlencoded",
+    });
+    let seen_of = |name: &str| seen.get(name).cloned().unwrap_or_default();
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(seen_of(name), *value, "{name}");
+    }
+    let answer = get(admin, "/keeper/headers").expect(202);
+    assert_eq!(answer.header("X-Z"), Some("1"));
+    assert_eq!(answer.json(), json!({ "kept": true }));
+    let text = get(admin, "/keeper/text").expect(200);
+    assert_eq!(text.body, b"one two");
+    assert_eq!(text.header("X-Z"), Some("2"));
+    assert_eq!(text.header("Content-Type"), Some("text/html"));
+    assert_eq!(get(admin, "/keeper/elsewhere").expect(302).header("Location"), Some("/keeper/text"));
+    assert!(get(admin, "/keeper/nothing").expect(200).body.is_empty());
+}
+
 /// Whose rights end at a workspace gets no further by a plugin's endpoints.
 #[test]
 fn endpoints_of_a_plugin_act_in_the_workspace_of_the_path() {

@@ -12,7 +12,9 @@ use crate::options::Options;
 use crate::records::Records;
 use crate::resource::{Resource, Subject};
 use hyper::HeaderMap;
+use hyper::body::Bytes;
 use model::{Record, Schema};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use store::{Key, Recorded, Transaction};
 use tokio::sync::Mutex;
@@ -40,7 +42,12 @@ pub struct Call {
     /// The parameters of the path, as the client wrote them.
     pub parameters: Vec<String>,
     pub query: Query,
+    /// The query as it has come.
+    pub raw_query: String,
     pub content: Content,
+    /// The content as it has come, where a plugin may ask for it.
+    pub raw_content: Bytes,
+    pub client: IpAddr,
 }
 
 /// What all calls share.

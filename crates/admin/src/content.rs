@@ -89,9 +89,8 @@ pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<
     Err(Answer::message(415, "Unsupported media type"))
 }
 
-/// Reads a request's content and parses it as its type says.
-pub async fn parse(headers: &HeaderMap, body: RequestBody, options: &Options) -> Result<Content, Answer> {
-    let bytes = read(body, options.max_content, options.limits.client_body_timeout).await?;
+/// Parses a request's content as its type says.
+pub async fn parse(headers: &HeaderMap, bytes: Bytes) -> Result<Content, Answer> {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(Content::None) };
     let not_text = |what: &str| Answer::message(400, format!("{what} is not valid UTF-8"));
     let kind = std::str::from_utf8(kind.as_bytes()).map_err(|_| not_text("Content-Type"))?;
@@ -110,8 +109,9 @@ pub async fn parse(headers: &HeaderMap, body: RequestBody, options: &Options) ->
     String::from_utf8(bytes.into()).map(Content::Text).map_err(|_| not_text("Request body"))
 }
 
-/// Content of at most `limit` octets, with pauses of at most `pause` (`client_body_timeout`).
-async fn read(body: RequestBody, limit: usize, pause: Duration) -> Result<Bytes, Answer> {
+/// Reads a request's content: of at most `max_content` octets, with pauses of at most `client_body_timeout`.
+pub async fn read(body: RequestBody, options: &Options) -> Result<Bytes, Answer> {
+    let (limit, pause) = (options.max_content, options.limits.client_body_timeout);
     let mut limited = Limited::new(body, limit);
     let mut content = BytesMut::new();
     // What trickles in does not put the end off.

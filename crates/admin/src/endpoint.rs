@@ -35,6 +35,8 @@ pub struct Endpoint {
     pub keeps_no_content: bool,
     /// Whether it is a plugin's that acts in the workspace of the path.
     pub in_workspaces: bool,
+    /// Whether a plugin answers any of its methods.
+    pub of_plugin: bool,
 }
 
 /// All endpoints of a listener.
@@ -168,6 +170,7 @@ struct Draft {
     names_what_it_deletes: bool,
     keeps_no_content: bool,
     in_workspaces: bool,
+    of_plugin: bool,
 }
 
 impl Drafts {
@@ -176,9 +179,10 @@ impl Drafts {
         self.drafts.entry(path.to_owned()).or_default().methods.extend(methods.iter().copied());
     }
 
-    /// As [`Drafts::add`]; what is replaced can still be called.
+    /// As [`Drafts::add`], for a plugin; what is replaced can still be called.
     pub fn replace(&mut self, path: &str, methods: &[(Method, Handler)]) {
         let draft = self.drafts.entry(path.to_owned()).or_default();
+        draft.of_plugin = true;
         for (method, handler) in methods {
             draft.replaced.extend(draft.methods.insert(*method, *handler).map(|replaced| (*method, replaced)));
         }
@@ -260,6 +264,7 @@ impl Drafts {
                 names_what_it_deletes: draft.names_what_it_deletes,
                 keeps_no_content: draft.keeps_no_content,
                 in_workspaces: draft.in_workspaces,
+                of_plugin: draft.of_plugin,
             });
             let slot = if to_node == path { &mut node.endpoint } else { &mut node.remainder };
             *slot = Some(endpoint.clone());

@@ -114,6 +114,7 @@ impl Admin {
             query: head.uri.query(),
             authority: head.uri.host(),
             headers: &head.headers,
+            client,
         };
         let body = body.map_err(|error| BodyError(error.to_string())).boxed_unsync();
         let audit = self.state.options.audit.as_ref().filter(|_| interface == Interface::Admin);
@@ -152,7 +153,8 @@ impl Admin {
         status: u16,
         message: &str,
     ) -> Response<ResponseBody> {
-        let request_line = RequestLine { interface, method: "", path: "", query: None, authority: None, headers };
+        let request_line =
+            RequestLine { interface, method: "", path: "", query: None, authority: None, headers, client: LOCAL };
         response(&self.state.options, &request_line, Answer::message(status, message), Duration::ZERO, true)
     }
 }
@@ -166,6 +168,7 @@ struct RequestLine<'a> {
     /// The host in an absolute URL.
     authority: Option<&'a str>,
     headers: &'a HeaderMap,
+    client: IpAddr,
 }
 
 /// Where requests come from that come through no socket.
@@ -241,10 +244,13 @@ async fn call(
         return Err(Answer::message(400, "Path is not valid UTF-8"));
     }
     let query = query(request_line.query)?;
-    let content = if method.has_body() || endpoint.takes_content(method) && !body.is_end_stream() {
-        content::parse(request_line.headers, body, &admin.state.options).await?
+    let (content, raw_content) = if method.has_body() || endpoint.takes_content(method) && !body.is_end_stream() {
+        let bytes = content::read(body, &admin.state.options).await?;
+        // Only code of plugins wants it as it has come; whole configurations are not kept twice.
+        let kept = if endpoint.of_plugin || endpoint.subject.is_some() { bytes.clone() } else { Bytes::new() };
+        (content::parse(request_line.headers, bytes).await?, kept)
     } else {
-        Content::None
+        (Content::None, Bytes::new())
     };
     if let (Some(trail), Some(audit), false) = (trail.as_mut(), &admin.state.options.audit, endpoint.keeps_no_content) {
         trail.keep(&content, audit);
@@ -264,7 +270,10 @@ async fn call(
         subject: endpoint.subject.clone(),
         parameters,
         query,
+        raw_query: request_line.query.unwrap_or_default().to_owned(),
         content,
+        raw_content,
+        client: request_line.client,
     };
     // a fault in one handler must not take the connection down with it
     AssertUnwindSafe(handler(call)).catch_unwind().await.unwrap_or_else(|_| {

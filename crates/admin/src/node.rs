@@ -4,6 +4,7 @@ use crate::access::provider::{Login, LoginOutcome, LoginRequest};
 use crate::pictures::Pictures;
 use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
+use hyper::body::Bytes;
 use model::health::UpstreamHealth;
 use model::{Degradation, Record};
 use serde_json::Value;
@@ -333,6 +334,14 @@ pub struct PluginRequest {
     pub scope: Scope,
     /// Whether it came by the Status API.
     pub of_status: bool,
+    /// Its path as it has come, without a workspace in front.
+    pub raw_path: String,
+    /// Its query as it has come.
+    pub raw_query: String,
+    pub headers: HeaderMap,
+    pub client: IpAddr,
+    /// Its content as it has come.
+    pub content: Bytes,
 }
 
 /// A function of data access that a plugin has in the place of the store's.

@@ -1,8 +1,10 @@
 //! A plugin's part of the Admin API and the Status API.
 
 use crate::Record;
+use bytes::Bytes;
 use model::entities;
 use serde_json::Value;
+use std::net::IpAddr;
 
 /// A path that a plugin answers, on either API. `HEAD` and `OPTIONS` follow from the methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,20 @@ pub struct AdminRequest {
     pub workspace: entities::Uuid,
     /// Whether it came by the Status API.
     pub of_status: bool,
+    /// As it has come.
+    pub head: AdminHead,
+}
+
+/// What a client has sent, as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AdminHead {
+    /// Without a workspace in front.
+    pub path: String,
+    pub query: String,
+    /// Names are in lower case.
+    pub headers: Vec<(String, String)>,
+    pub client: Option<IpAddr>,
+    pub content: Bytes,
 }
 
 /// A function of data access that a plugin has in the place of the store's, called for a request to the Admin API.

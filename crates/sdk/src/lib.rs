@@ -54,7 +54,7 @@ mod url;
 pub mod variables;
 mod websocket;
 
-pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, DaoAnswer, DaoCall};
+pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminHead, AdminRequest, DaoAnswer, DaoCall};
 pub use answer::Answer;
 pub use answer_cache::{AnswerCache, Question};
 pub use args::{Args, decode};

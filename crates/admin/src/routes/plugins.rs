@@ -46,6 +46,11 @@ pub fn request(call: &Call, of_status: bool) -> Result<PluginRequest, Answer> {
         },
         scope: call.store.scope(),
         of_status,
+        raw_path: call.path.clone(),
+        raw_query: call.raw_query.clone(),
+        headers: call.headers.clone(),
+        client: call.client,
+        content: call.raw_content.clone(),
     })
 }
 

@@ -27,8 +27,8 @@ use proxy::dns::{NameStatistics, QueryType};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{
-    AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, DaoAnswer, DaoCall, Exchange, Facts, Fields,
-    PluginKind,
+    AdminAnswer, AdminContent, AdminEndpoint, AdminHead, AdminRequest, BoxFuture, DaoAnswer, DaoCall, Exchange, Facts,
+    Fields, PluginKind,
 };
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -492,6 +492,13 @@ fn as_asked(request: PluginRequest, endpoint: &'static str, instances: Vec<Plugi
         instances,
         workspace: request.scope.workspace().unwrap_or_default(),
         of_status: request.of_status,
+        head: AdminHead {
+            path: request.raw_path,
+            query: request.raw_query,
+            headers: request.headers.iter().map(|(name, value)| (name.to_string(), lossy(value.as_bytes()))).collect(),
+            client: Some(request.client),
+            content: request.content,
+        },
     }
 }
 
@@ -504,6 +511,10 @@ fn as_said(status: u16, content: AdminContent, headers: Vec<(String, String)>) -
         AdminContent::Replaced(content) => PluginContent::Replaced(content),
     };
     PluginAnswer { status, content, headers }
+}
+
+fn lossy(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
 }
 
 /// Whether a path is one of an endpoint.

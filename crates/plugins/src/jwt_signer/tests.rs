@@ -90,6 +90,7 @@ async fn ask(env: &Env, method: &str, path: &[&str]) -> Value {
         instances: Vec::new(),
         workspace: sdk::entities::Uuid::default(),
         of_status: false,
+        head: sdk::AdminHead::default(),
     };
     match admin::answer(&request, env).await.content {
         sdk::AdminContent::Json(content) => content,

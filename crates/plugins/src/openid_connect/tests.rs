@@ -380,6 +380,7 @@ async fn issuers_are_forgotten_on_demand() {
             instances: Vec::new(),
             workspace: sdk::entities::Uuid::default(),
             of_status: false,
+            head: sdk::AdminHead::default(),
         };
         match admin::answer(&request, &env).content {
             sdk::AdminContent::Json(content) => content,

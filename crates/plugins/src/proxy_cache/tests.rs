@@ -68,6 +68,7 @@ impl Cache {
             instances,
             workspace: entities::Uuid::default(),
             of_status: false,
+            head: sdk::AdminHead::default(),
         };
         testing::ready(admin::answer(&request, admin::CHANNEL, &self.env))
     }

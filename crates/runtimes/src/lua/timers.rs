@@ -21,6 +21,8 @@ const LAST: Duration = Duration::from_secs(5);
 thread_local! {
     /// Whether this thread is a worker, and which.
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
+    /// Whether its event loop runs timers.
+    static RUNS: Cell<bool> = const { Cell::new(false) };
     static PENDING: Cell<usize> = const { Cell::new(0) };
     static RUNNING: Cell<usize> = const { Cell::new(0) };
     /// Whether the end of the worker has come.
@@ -32,6 +34,12 @@ thread_local! {
 /// Says that this thread is a worker, whose event loop runs timers.
 pub fn become_worker(index: usize) {
     WORKER.set(Some(index));
+    run_here();
+}
+
+/// Says that this thread's event loop runs timers, though it is no worker.
+pub fn run_here() {
+    RUNS.set(true);
 }
 
 /// Has run what still waits, and waits for all that runs.
@@ -64,7 +72,7 @@ pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("timer_counts", lua.create_function(|_, ()| Ok((RUNNING.get(), PENDING.get())))?)?;
     // The function and what it is given wait in the registry: of values held outside there are some thousands at most.
     let timer = |lua: &Lua, (again, delay, given): (bool, Value, Variadic<Value>)| {
-        if WORKER.get().is_none() {
+        if !RUNS.get() {
             return Ok((None, Some("no request")));
         }
         // As OpenResty, which runs what is due at once to the last.

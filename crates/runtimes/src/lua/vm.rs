@@ -43,13 +43,14 @@ const OWN: [(&str, &str); 16] = [
 ];
 
 /// The same, of what needs modules.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 9] = [
     ("=db_checks", include_str!("code/db_checks.lua")),
     ("=db", include_str!("code/db.lua")),
     ("=db_connector", include_str!("code/db_connector.lua")),
     ("=dns", include_str!("code/dns.lua")),
     ("=cache", include_str!("code/cache.lua")),
     ("=events", include_str!("code/events.lua")),
+    ("=admin_host", include_str!("code/admin_host.lua")),
     ("=admin", include_str!("code/admin.lua")),
     ("=vault", include_str!("code/vault.lua")),
 ];

@@ -36,68 +36,6 @@ function slot.endpoints(routes)
   return all
 end
 
--- What `kong` and `ngx` ask of a request of the Admin API, and the answer that is put together.
-function slot.admin_host(asked)
-  if asked.body == slot.null then
-    asked.body = nil
-  end
-  local answer = { headers = {} }
-  local does = {
-    ["request.get_method"] = function() return asked.method end,
-    ["request.get_path"] = function() return asked.path end,
-    ["request.get_raw_path"] = function() return asked.path end,
-    ["request.get_query"] = function() return asked.query end,
-    ["request.get_query_arg"] = function(argument) return asked.query[argument] end,
-    ["request.get_header"] = function() end,
-    ["request.get_headers"] = function() return {} end,
-    ["request.get_body"] = function() return asked.body end,
-    ["request.get_raw_body"] = function() return native.json_encode(asked.body) end,
-    ["request.get_scheme"] = function() return "http" end,
-    ["ngx.workspace"] = function() return asked.workspace end,
-    ["ngx.var"] = function() return nil end,
-    ["ngx.get_status"] = function() return answer.status or 200 end,
-    ["ngx.set_status"] = function(status) answer.status = status end,
-    ["ngx.say"] = function(text) answer.body = (answer.body or "") .. text end,
-    ["ngx.exit"] = function(status) answer.status = answer.status or status end,
-    ["response.get_status"] = function() return answer.status or 200 end,
-    ["response.set_status"] = function(status) answer.status = status end,
-    ["response.get_headers"] = function() return answer.headers end,
-    ["response.get_header"] = function(name) return answer.headers[name:lower()] end,
-  }
-  -- A value is a text, a list of them, or nothing.
-  local function set(name, value)
-    answer.headers[name:lower()] = type(value) == "table" and value or value ~= nil and tostring(value) or nil
-  end
-  local function set_all(headers)
-    for name, value in pairs(headers or {}) do
-      set(name, value)
-    end
-  end
-  does["response.set_header"], does["response.set_headers"], does["ngx.set_response_header"] = set, set_all, set
-  does["response.clear_header"] = function(name) set(name, nil) end
-  does["response.add_header"] = function(name, value)
-    local before = answer.headers[name:lower()]
-    local all = type(before) == "table" and before or { before }
-    all[#all + 1] = tostring(value)
-    set(name, all)
-  end
-  does["response.exit"] = function(status, body, headers)
-    answer.status, answer.body = status, body
-    set_all(headers)
-  end
-  does["response.error"] = function(status, message, headers)
-    answer.status, answer.body = status, native.json_encode({ message = message })
-    set_all(headers)
-  end
-  return function(what, ...)
-    local f = does[what]
-    if not f then
-      error("kong." .. tostring(what) .. " is not there for requests of the Admin API", 2)
-    end
-    return f(...)
-  end, answer
-end
-
 -- Fields of forms, which are texts all of them, as the schema of an endpoint has them.
 local function is_of_texts(value)
   if type(value) ~= "table" then
@@ -167,11 +105,11 @@ function slot.admin(plugin, path, asked, answer)
   end
   for _, values in pairs { asked.query, post, asked.params } do
     for key, value in pairs(values) do
-      params[key] = value
+      -- Of an argument that comes more than once the last one counts, as in lapis.
+      params[key] = values == asked.query and type(value) == "table" and value[#value] or value
     end
   end
-  local self = { params = params, args = { uri = asked.query, post = post }, route_name = path,
-    req = { method = asked.method, parsed_url = { path = asked.path }, params_get = asked.query, params_post = post } }
+  local self = slot.lapis_request(asked, params, post, path)
   local helpers = require "kong.api.api_helpers"
   -- What the endpoint itself does in whose place this one stands, with the content as it is now. It answers.
   local function parent()
@@ -184,10 +122,6 @@ function slot.admin(plugin, path, asked, answer)
     found.before(self, kong.db, helpers, parent)
   end
   local returned = found[asked.method](self, kong.db, helpers, parent)
-  -- As endpoints say it that were written for lapis alone.
-  if type(returned) == "table" and answer.status == nil and answer.body == nil then
-    answer.status = tonumber(returned.status) or 200
-    answer.body = returned.json ~= nil and native.json_encode(returned.json) or nil
-  end
+  slot.lapis_answer(self, answer, returned)
   return returned
 end

@@ -2,11 +2,11 @@
 //! with a machine of its own: their code may wait, and keeps neither workers nor the functions of schemas waiting.
 
 use super::daos;
-use crate::lua::Phase;
 use crate::lua::owners::Owner;
 use crate::lua::turn::Job;
 use crate::lua::value::{Nulls, text, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
+use crate::lua::{Phase, timers};
 use mlua::{Function, IntoLuaMulti, Table, Value};
 use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, DaoAnswer, DaoCall};
 use serde_json::{Map, Value as Json, json};
@@ -92,6 +92,7 @@ fn thread() -> std::io::Result<mpsc::Sender<Asked>> {
     let (sender, mut asked) = mpsc::channel::<Asked>(WAITING);
     std::thread::Builder::new().name("lua-admin".to_owned()).stack_size(sdk::STACK).spawn(move || {
         let tasks = LocalSet::new();
+        timers::run_here();
         let serving = tasks.run_until(async move {
             while let Some(asked) = asked.recv().await {
                 tokio::task::spawn_local(serve(asked));
@@ -149,6 +150,9 @@ impl Begun {
     fn new(plugin: &'static str, request: &AdminRequest) -> mlua::Result<Begun> {
         let vm = Vm::of_thread()?;
         let asked = to_lua(&vm.lua, &described(request), Nulls::Kept, None)?;
+        if let Some(asked) = asked.as_table() {
+            asked.raw_set("content", vm.lua.create_string(&request.head.content)?)?;
+        }
         let (host, answer): (Function, Table) = vm.slot.raw_get::<Function>("admin_host")?.call(&asked)?;
         let job = Job {
             phase: Phase::AdminApi,
@@ -208,7 +212,7 @@ fn said(answer: &Table, done: mlua::Result<()>) -> mlua::Result<AdminAnswer> {
             Ok(json) => (AdminContent::Json(json), 200),
             Err(_) => (AdminContent::Text(String::from_utf8_lossy(&body).into_owned()), 200),
         },
-        (Value::Nil, None) => (AdminContent::None, 204),
+        (Value::Nil, None) => (AdminContent::None, 200),
         (changed, _) => {
             let changed = if changed.is_table() { to_json(&changed)? } else { Json::Null };
             (AdminContent::Replaced(changed.as_object().cloned()), 200)
@@ -238,7 +242,14 @@ fn lines_of(values: &Table) -> Vec<Option<Vec<u8>>> {
 
 /// A request as the code gets it.
 fn described(request: &AdminRequest) -> Json {
-    let query: Map<String, Json> = request.query.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let mut query: Map<String, Json> = Map::new();
+    for (name, value) in &request.query {
+        match query.get_mut(name) {
+            None => drop(query.insert(name.clone(), json!(value))),
+            Some(Json::Array(values)) => values.push(json!(value)),
+            Some(one) => *one = json!([one.take(), value]),
+        }
+    }
     let segments = request.endpoint.split('/').skip(1).zip(&request.path);
     let named = segments.filter_map(|(segment, value)| {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
@@ -249,6 +260,10 @@ fn described(request: &AdminRequest) -> Json {
         "method": request.method,
         "path": format!("/{}", request.path.join("/")),
         "query": query,
+        "raw_path": request.head.path,
+        "raw_query": request.head.query,
+        "headers": request.head.headers,
+        "client": request.head.client.map(|client| client.to_string()).unwrap_or_default(),
         "params": params,
         "body": request.body,
         "of_status": request.of_status,
