@@ -72,3 +72,21 @@ fn without_a_database_they_are_told_so() {
     assert!(said.contains("in 'consumer': cannot look for consumers"), "{said}");
     assert!(!parsed.status.success());
 }
+
+#[test]
+fn values_of_type_json_are_what_their_schema_says() {
+    let node = Node::start(&[("plugins", "bundled, guarded"), ("lua_package_path", PATH)]);
+    let configure = |rules| json(node.admin(), "POST", "/plugins", &json!({ "name": "guarded", "config": rules }));
+    let inner = "property a validation failed: wrong type: expected integer, got string";
+    for (rules, words) in [
+        (json!({ "a": "x" }), inner),
+        (json!({}), "property a is required"),
+        (json!("str"), "wrong type: expected object, got string"),
+        (json!({ "a": 13 }), "not thirteen"),
+    ] {
+        let refused = configure(json!({ "rules": rules })).expect(400).json();
+        assert_eq!(refused["fields"]["config"]["rules"], words);
+    }
+    let made = configure(json!({ "rules": { "a": 1, "b": [true, null] } })).expect(201).json();
+    assert_eq!(made["config"]["rules"], json!({ "a": 1, "b": [true, null] }));
+}

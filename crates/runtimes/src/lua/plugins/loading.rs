@@ -12,7 +12,7 @@ use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, replaces_content};
 use mlua::{Error as LuaError, Function as LuaFunction, IntoLua, MultiValue, Result as LuaResult, Table, Value};
 use sdk::entities::Uuid;
-use sdk::{AdminEndpoint, Function, Migration, Phases};
+use sdk::{AdminEndpoint, Foreign, Function, Migration, Phases};
 use serde_json::Value as Json;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -381,11 +381,8 @@ fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-fn leak_functions(found: Vec<SchemaFunction>) -> &'static [(&'static str, Function)] {
-    let named = found.into_iter().map(|function| {
-        let function: &'static SchemaFunction = Box::leak(Box::new(function));
-        (leak(function.name()), Function::Foreign(function))
-    });
+fn leak_functions(found: Vec<(String, &'static dyn Foreign)>) -> &'static [(&'static str, Function)] {
+    let named = found.into_iter().map(|(name, function)| (leak(name), Function::Foreign(function)));
     Box::leak(named.collect())
 }
 

@@ -5,6 +5,7 @@ mod daos;
 mod functions;
 mod instance;
 mod instances;
+mod json_type;
 mod loading;
 mod migrations;
 mod schema;

@@ -1,8 +1,10 @@
 //! Schemas of Lua in the schema language of `model`: what is data becomes JSON, what is a function gets a name.
 
 use super::functions::SchemaFunction;
+use super::json_type::JsonType;
 use crate::lua::value::text;
 use mlua::{Function, Table, Value};
+use sdk::Foreign;
 use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 
@@ -30,7 +32,8 @@ const LISTS: [&str; 14] = [
 pub struct Description<'m> {
     /// All functions of the machine, by their numbers.
     functions: &'m RefCell<Vec<Function>>,
-    pub found: Vec<SchemaFunction>,
+    /// By the names that the described schemas have for them.
+    pub found: Vec<(String, &'static dyn Foreign)>,
 }
 
 impl<'m> Description<'m> {
@@ -101,6 +104,15 @@ impl<'m> Description<'m> {
             };
             object.insert(name, described);
         }
+        if let Some(json_schema) = object.get("json_schema").filter(|_| kind.as_deref() == Some(b"json")) {
+            let own = object.get("validator").and_then(Json::as_str);
+            let own =
+                own.and_then(|own| self.found.iter().find(|(name, _)| name == own)).map(|(_, function)| *function);
+            let json_type: &'static JsonType = Box::leak(Box::new(JsonType::new(json_schema, own)?));
+            let name = format!("json:{}", self.found.len());
+            self.found.push((name.clone(), json_type));
+            object.insert("validator".to_owned(), name.into());
+        }
         object.sort_keys();
         Ok(object)
     }
@@ -122,7 +134,7 @@ impl<'m> Description<'m> {
         let found = SchemaFunction { number: all.len(), input };
         all.push(function.clone());
         let name = found.name();
-        self.found.push(found);
+        self.found.push((name.clone(), Box::leak(Box::new(found))));
         name
     }
 }
