@@ -144,6 +144,13 @@ fn code_of_any_plugin_calls_them() {
     get(node.proxy(), "/?name=fine").expect(200);
     assert!(get(node.proxy(), "/?name=forbidden").expect(400).body.windows(12).any(|w| w == b"not that one"));
     get(admin, "/guarded-things/fine").expect(200);
+    // Handlers of bundled plugins are there by what they are, and do nothing silently.
+    let root = get(admin, "/").expect(200).json();
+    assert_eq!(root["plugins"]["available_on_server"]["guarded"]["priority"], 900);
+    get(node.proxy(), "/?name=copied").expect(500);
+    assert!(node.log().contains("what the bundled plugin 'key-auth' does is not in Lua"), "{}", node.log());
+    let listed = get(node.proxy(), "/?name=listed").expect(200).json();
+    assert_eq!(listed, json!({ "priority": 1250, "acts": false }));
 }
 
 /// What they check is not passed by where they cannot be called.

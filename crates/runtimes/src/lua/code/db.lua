@@ -459,6 +459,8 @@ local function new(name)
 end
 
 slot.caller_workspace = false
+-- Handlers of bundled plugins, as far as they are in Lua.
+slot.of_bundled = setmetatable({}, { __mode = "k" })
 local daos = {}
 
 -- The schemas of plugins by their names, read when they are asked for.
@@ -476,7 +478,8 @@ function slot.plugin_handlers()
   local list = {}
   for plugin, known in pairs(native.describe_plugin("") or {}) do
     local is_own, handler = pcall(require, "kong.plugins." .. plugin .. ".handler")
-    list[#list + 1] = { name = plugin, handler = is_own and type(handler) == "table" and handler or known }
+    is_own = is_own and type(handler) == "table" and not slot.of_bundled[handler]
+    list[#list + 1] = { name = plugin, handler = is_own and handler or known }
   end
   table.sort(list, function(a, b)
     local first, second = a.handler.PRIORITY or 0, b.handler.PRIORITY or 0
