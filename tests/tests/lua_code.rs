@@ -182,3 +182,24 @@ fn what_is_said_of_the_service_before_routing_means_nothing() {
     assert!(head.contains(&format!("host: {}", backend.address)), "{head:?}");
     assert_eq!(answer.header("X-Uri"), Some("/third"));
 }
+
+#[test]
+fn json_may_be_as_deep_as_in_kong() {
+    let backend = Backend::start("a");
+    let code = "local function nested(levels)
+            local outer = {}
+            for _ = 2, levels do outer = { a = outer } end
+            return outer
+        end
+        local cjson, circle = require('cjson'), {}
+        circle.circle = circle
+        local told = { #cjson.encode(nested(1000)) }
+        for at, value in ipairs { nested(1001), circle } do
+            local ok, err = pcall(cjson.encode, value)
+            told[at + 1] = not ok and tostring(err)
+        end
+        return kong.response.exit(200, told)";
+    let node = with_code(&backend, &json!({ "access": [code] }));
+    let why = "Cannot serialise, excessive depth (1001)";
+    assert_eq!(get(node.proxy(), "/").expect(200).json(), json!([999 * 6 + 2, why, why]));
+}

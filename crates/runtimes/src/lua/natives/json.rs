@@ -4,7 +4,7 @@ use crate::lua::value::{LIST, LISTS, Nulls, to_lua};
 use mlua::{Error, Lua, LuaString, Result, Table, Value};
 
 /// Tables inside each other, at most.
-const MAX_DEPTH: usize = 512;
+const MAX_DEPTH: usize = 1000;
 /// Octets of a text, and values in it, at most: the same table may be in others many times.
 const MAX_TEXT: usize = 64 << 20;
 const MAX_VALUES: usize = 1 << 20;
