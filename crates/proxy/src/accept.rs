@@ -230,11 +230,13 @@ impl Acceptor {
             Ok(established) => established,
             Err(error) => {
                 let client = origin.peer.as_str();
+                let is_stream = self.worker.shared.settings.listen[index].transport == Transport::Stream;
+                let what = if is_stream { "their stream" } else { "HTTP" };
                 self.refused_handshakes.note(|n| {
                     if error.get_ref().is_some_and(|e| e.is::<proxy_protocol::Malformed>()) {
-                        tracing::warn!(client, "{n} connections ended before HTTP: {error}");
+                        tracing::warn!(client, "{n} connections ended before {what}: {error}");
                     } else {
-                        tracing::info!(client, "{n} connections ended before HTTP: {error}");
+                        tracing::info!(client, "{n} connections ended before {what}: {error}");
                     }
                 });
                 return;

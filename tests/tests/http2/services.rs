@@ -2,7 +2,7 @@
 
 use crate::client::{Connection, Over, play, whole};
 use blackbox::http::{form, get, json};
-use blackbox::{Node, Service};
+use blackbox::{Node, Scripted, Service, eventually};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 struct Grpc {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    /// Requests that it has reset.
+    reset: Arc<AtomicUsize>,
 }
 
 impl Grpc {
@@ -25,17 +27,19 @@ impl Grpc {
         listener.set_nonblocking(true).unwrap();
         let (address, connections) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
         let count = Arc::clone(&connections);
+        let reset = Arc::<AtomicUsize>::default();
+        let resets = Arc::clone(&reset);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((socket, _)) = listener.accept().await {
                     count.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(serve(socket));
+                    tokio::spawn(serve(socket, Arc::clone(&resets)));
                 }
             });
         });
-        Grpc { address, connections }
+        Grpc { address, connections, reset }
     }
 
     fn connections(&self) -> usize {
@@ -43,11 +47,14 @@ impl Grpc {
     }
 }
 
-async fn serve(socket: TcpStream) {
+async fn serve(socket: TcpStream, resets: Arc<AtomicUsize>) {
     let Ok(mut connection) = h2::server::handshake(socket).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         if request.uri().path() == "/t.T/Last" {
             connection.graceful_shutdown();
+        }
+        if request.uri().path() == "/t.T/Reset" {
+            resets.fetch_add(1, Ordering::SeqCst);
         }
         tokio::spawn(answer(request, respond));
     }
@@ -244,6 +251,36 @@ fn requests_go_by_http2_where_their_service_says_so() {
     blackbox::http::get(node.proxy(), "/echo").expect(502);
     let streams = json!({ "name": "t", "protocol": "tcp", "host": "h", "http2": true });
     json(node.admin(), "POST", "/services", &streams).expect(400);
+}
+
+#[test]
+fn streams_that_a_service_resets_are_tried_as_often_as_it_says() {
+    let service = Grpc::start();
+    let node = Node::start(&[("nginx_worker_processes", "1")]);
+    let record = json!({ "name": "s", "retries": 2, "url": format!("http://{}", service.address), "http2": true });
+    json(node.admin(), "POST", "/services", &record).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/&strip_path=false").expect(201);
+    blackbox::http::get(node.proxy(), "/warm").expect(200);
+    for (method, tries) in [("GET", 3), ("POST", 1)] {
+        service.reset.store(0, Ordering::SeqCst);
+        blackbox::http::request(node.proxy(), method, "/t.T/Reset", &[], b"").unwrap().expect(502);
+        assert_eq!(service.reset.load(Ordering::SeqCst), tries, "{method}");
+    }
+    assert_eq!(service.connections(), 1, "a stream that was reset says nothing against its connection");
+    let line = "upstream rejected request with error 2 while reading response header from upstream, client: ";
+    eventually("the log says why", || node.log().contains(line));
+}
+
+#[test]
+fn services_of_http_1_are_told_by_their_first_answer() {
+    let service = Scripted::start("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let node = Node::start(&[("nginx_worker_processes", "1")]);
+    let record = json!({ "name": "s", "url": format!("http://{}", service.address), "http2": true });
+    json(node.admin(), "POST", "/services", &record).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    blackbox::http::get(node.proxy(), "/").expect(502);
+    let line = "upstream sent invalid HTTP/2 (an answer of HTTP/1.1) while reading response header from upstream";
+    eventually("the log says why", || node.log().contains(line));
 }
 
 #[test]

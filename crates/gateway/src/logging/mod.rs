@@ -303,7 +303,8 @@ fn position(level: &str) -> usize {
     LEVELS.iter().position(|l| *l == level).unwrap_or(2)
 }
 
-/// Our crates and operators' code at the level, others at most at `warn`.
+/// Our crates and operators' code at the level, others at most at `warn`; `h2` at most at `error`, which warns of what
+/// services do, as often as they do it.
 fn targets(index: usize) -> Targets {
     let filter = match LEVELS[index] {
         "debug" => LevelFilter::TRACE,
@@ -315,11 +316,12 @@ fn targets(index: usize) -> Targets {
     };
     let ours =
         ["wire", "model", "store", "sdk", "plugins", "runtimes", "vaults", "proxy", "admin", "manager", "gateway"];
-    let ours = ours.into_iter().chain([sdk::LOG_OF_CODE]);
+    let ours = ours.into_iter().chain([sdk::LOG_OF_CODE]).map(|name| (name, filter));
+    let theirs = [("h2", filter.min(LevelFilter::ERROR))];
     let severe = sdk::SEVERE_LOGS_OF_CODE.into_iter().filter(|(level, _)| index <= position(level));
     let severe = severe.map(|(_, name)| (name, filter.max(LevelFilter::ERROR)));
-    let all = Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)));
-    all.with_targets(severe)
+    let all = Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours);
+    all.with_targets(theirs).with_targets(severe)
 }
 
 /// Whether a message is of operators' code.

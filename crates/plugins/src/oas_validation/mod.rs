@@ -54,6 +54,11 @@ const MOST_UNZIPPED: usize = 64 << 20;
 /// Lines that other plugins add, for the service.
 const ADDED: [&str; 3] = ["x-consumer-", "x-credential-", "x-anonymous-"];
 
+/// What is wrong, in one line.
+fn joined(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| fault.words.as_str()).collect::<Vec<_>>().join("; ")
+}
+
 impl PluginKind for OasValidation {
     fn name(&self) -> &'static str {
         "oas-validation"
@@ -115,7 +120,11 @@ impl Plugin for Instance {
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let Err(refusal) = self.validate(exchange) else { return Step::Next };
         let id = exchange.id_str();
-        tracing::warn!(request_id = id, refused = !self.notify_only, "oas-validation: {refusal:?}");
+        let why = match &refusal {
+            Refusal::TooLarge => "the content is too large".to_owned(),
+            Refusal::Invalid(faults) => joined(faults),
+        };
+        tracing::warn!(request_id = id, refused = !self.notify_only, "oas-validation: {why}");
         if self.notify_only {
             return Step::Next;
         }
@@ -140,7 +149,8 @@ impl Plugin for Instance {
         }
         let Err(faults) = self.validate_response(exchange) else { return Step::Next };
         let id = exchange.id_str();
-        tracing::warn!(request_id = id, refused = !self.notify_only_response, "oas-validation: response: {faults:?}");
+        let (refused, why) = (!self.notify_only_response, joined(&faults));
+        tracing::warn!(request_id = id, refused, "oas-validation: response: {why}");
         if self.notify_only_response {
             return Step::Next;
         }
@@ -155,8 +165,7 @@ impl Instance {
             return Answer::message(exchange, status, message);
         }
         if !self.structured {
-            let words: Vec<&str> = faults.iter().map(|fault| fault.words.as_str()).collect();
-            return Answer::message(exchange, status, &words.join("; "));
+            return Answer::message(exchange, status, &joined(faults));
         }
         let entry = |fault: &Fault| match &fault.place {
             Some((value, schema)) => {

@@ -11,6 +11,7 @@ use sdk::{
     Step, entities,
 };
 use serde_json::{Value, json};
+use std::fmt;
 
 /// The plugin as the gateway knows it.
 pub struct RequestValidator;
@@ -32,6 +33,17 @@ enum Refusal {
     TooLarge,
     Body(Value),
     Parameter(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::ContentType => f.write_str("content of a type that is not allowed"),
+            Refusal::TooLarge => f.write_str("too large content"),
+            Refusal::Body(why) => write!(f, "invalid content: {why}"),
+            Refusal::Parameter(why) => f.write_str(why),
+        }
+    }
 }
 
 impl PluginKind for RequestValidator {
@@ -87,7 +99,7 @@ impl Plugin for Instance {
         match self.validate(exchange) {
             Ok(()) => Step::Next,
             Err(refusal) => {
-                tracing::debug!(request_id = exchange.id_str(), "request-validator: {refusal:?}");
+                tracing::debug!(request_id = exchange.id_str(), "request-validator: {refusal}");
                 Step::Answer(self.refuse(exchange, refusal))
             }
         }

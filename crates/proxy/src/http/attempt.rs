@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wire::Version;
-use wire::h1::ResponseError;
+use wire::h1::{HeadError, ResponseError};
 use wire::net::Timer;
 
 /// Why there is no response.
@@ -194,7 +194,7 @@ pub(crate) async fn run(
         tell(context, exchange, Some(&peer), &why);
         let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
-            if last == 502 {
+            if last == 502 && outcome != Outcome::Status(502) {
                 peer.report_given_up();
             }
             return Err(Failed::Service(last, None));
@@ -297,6 +297,9 @@ async fn pick(
     }
 }
 
+/// Sends the request to a peer. Into a kept connection that the service was just closing it is sent in vain: then once
+/// more into a new one, but once in all tries (`uses_kept`), so that no service gets it oftener than tries are allowed,
+/// and once more.
 async fn attempt(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
@@ -309,7 +312,7 @@ async fn attempt(
     let worker = context.worker;
     let begun = this.started;
     let repeatable = exchange.request.method.is_retriable();
-    let pooled = worker.pool.borrow_mut().take(&key, begun);
+    let pooled = if context.uses_kept { worker.pool.borrow_mut().take(&key, begun) } else { None };
     // What may not be sent twice is not sent into a connection that the service is just closing.
     let pooled = pooled.filter(|upstream| repeatable || !upstream.is_closed_now());
     let mut reused = pooled.is_some();
@@ -341,7 +344,7 @@ async fn attempt(
         if !(unheard && reused && before && payload.is_repeatable()) {
             return Err(failure);
         }
-        reused = false;
+        (reused, context.uses_kept) = (false, false);
         *upload = Upload::default();
         context.deadlines.clear(downstream.timer());
         let begun = worker.loop_time();
@@ -515,7 +518,19 @@ async fn await_head(
 fn failure(error: &ResponseError) -> Failure {
     let why = match error {
         ResponseError::Head(error) => {
-            return Failure::Invalid(format!("upstream sent invalid header while {HEAD} upstream: {error:?}").into());
+            let what = match error {
+                HeadError::TooLarge => "too big header".to_owned(),
+                error => error.to_string(),
+            };
+            return Failure::Invalid(format!("upstream sent {what} while {HEAD} upstream").into());
+        }
+        // The service's own answer, and no sign of a connection that has gone stale. Acting twice may be as good as once.
+        ResponseError::Reset(code) => {
+            let why = format!("upstream rejected request with error {code} while {HEAD} upstream");
+            return Failure::Sent(Outcome::Status(502), why.into());
+        }
+        ResponseError::Invalid(why) => {
+            return Failure::Invalid(format!("upstream sent invalid HTTP/2 ({why}) while {HEAD} upstream").into());
         }
         ResponseError::Refused => {
             return Failure::Unsent(Outcome::TcpFailure, "upstream refused the request on this connection".into());

@@ -31,6 +31,8 @@ pub(crate) struct RequestContext<'a> {
     pub kept_host: Option<Vec<u8>>,
     /// The client's connection ends with this exchange.
     pub close: bool,
+    /// Connections to services that were kept may be used, until one has turned out to be closed.
+    pub uses_kept: bool,
     pub deadlines: Deadlines,
     /// The lines of the request as they came, where directives may ask for them.
     pub kept: Option<Box<Fields>>,
@@ -65,6 +67,7 @@ impl<'a> RequestContext<'a> {
             version: head.version,
             head_request: head.method.is_head(),
             kept_host: None,
+            uses_kept: true,
             close: last || !head.persists(),
             deadlines: Deadlines::default(),
             kept: None,

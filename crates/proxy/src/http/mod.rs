@@ -179,7 +179,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
                 exchange::run(worker, &mut downstream, &origin, &mut session, last).await
             }
             Err(RequestError::Head(error)) if error != HeadError::NoVersion => {
-                tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+                respond::tell_refusal(&origin, error);
                 let status = respond::refusal(error);
                 let message = Answer::gateway_message(status);
                 Box::pin(respond::refuse(worker, &mut downstream, &origin, &mut session, status, &message)).await;

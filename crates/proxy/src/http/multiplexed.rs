@@ -149,7 +149,7 @@ pub(super) async fn follow(
         }
         Ok(()) => exchange::run(worker, downstream, origin, session, false).await,
         Err(error) => {
-            tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+            respond::tell_refusal(origin, error);
             let status = respond::refusal(error);
             let message = sdk::Answer::gateway_message(status);
             respond::refuse(worker, downstream, origin, session, status, &message).await;

@@ -274,6 +274,12 @@ pub(crate) fn refusal(error: HeadError) -> u16 {
     }
 }
 
+/// Logs why a request is not looked at, as nginx says it.
+#[cold]
+pub(crate) fn tell_refusal(origin: &Origin, error: HeadError) {
+    tracing::info!(client = origin.peer.as_str(), "client sent {error} while reading client request headers");
+}
+
 /// Answers a request that is not to be looked at any further, the last one on its connection. The exchange keeps of it
 /// what was understood, for the log. Plugins act as for requests without a route.
 pub(crate) async fn refuse(

@@ -46,6 +46,10 @@ pub enum ResponseError {
     Closed(bool),
     /// The service says that it has not looked at the request.
     Refused,
+    /// The service has ended the stream, with this code of HTTP/2 (RFC 9113, section 7).
+    Reset(u32),
+    /// The service does not speak HTTP/2 as it should: why.
+    Invalid(String),
     /// The request cannot be said in this version of HTTP: no service will do better.
     Unsendable,
     Head(HeadError),

@@ -7,6 +7,7 @@
 
 use crate::message::{Comparison, Fields, Framing, Known, Method, RequestHead, ResponseHead, Version, scan};
 use memchr::memchr;
+use std::fmt;
 
 /// How much a peer may send in a head.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,20 @@ pub enum HeadError {
     UnknownVersion,
     /// A request without version (HTTP/0.9): the connection is closed without an answer.
     NoVersion,
+}
+
+/// What is wrong, for a log: `too large header`.
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HeadError::Malformed(why) => return write!(f, "invalid header: {why}"),
+            HeadError::TargetTooLong => "too long URI",
+            HeadError::TooLarge => "too large header",
+            HeadError::UnknownCoding => "unknown \"Transfer-Encoding\"",
+            HeadError::UnknownVersion => "invalid version of HTTP",
+            HeadError::NoVersion => "no version of HTTP",
+        })
+    }
 }
 
 /// How far the parsing of a head has come; start a new one for each head.

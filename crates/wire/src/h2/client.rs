@@ -23,6 +23,9 @@ const SEND_BUFFER: usize = 64 << 10;
 /// Streams on a connection until the service has said how many it takes.
 const STREAMS: usize = 100;
 
+/// What is wrong with a service that answers the preface of HTTP/2 in an earlier version.
+const NOT_HTTP2: &str = "an answer of HTTP/1.1";
+
 /// A connection to a service. Clones stand for the same connection; it ends when all of them are gone and the exchanges
 /// on it are over.
 #[derive(Clone)]
@@ -59,7 +62,7 @@ impl ClientConnection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(STREAMS)
-            .handshake(Io::new(stream, begun))
+            .handshake(Io::to_service(stream, begun))
             .await?;
         Ok((ClientConnection { send }, Box::pin(connection)))
     }
@@ -189,8 +192,12 @@ impl ClientStream {
 fn response_error(error: h2::Error) -> ResponseError {
     if error.reason() == Some(h2::Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote()) {
         ResponseError::Refused
-    } else if error.is_reset() {
-        ResponseError::Closed(false)
+    } else if let Some(code) = error.reason().filter(|_| error.is_reset() && error.is_remote()) {
+        ResponseError::Reset(code.into())
+    } else if let Some(code) = error.reason() {
+        ResponseError::Invalid(code.description().to_owned())
+    } else if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        ResponseError::Invalid(NOT_HTTP2.to_owned())
     } else if error.is_io() {
         ResponseError::Closed(true)
     } else {

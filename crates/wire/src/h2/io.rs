@@ -3,18 +3,30 @@
 use crate::net::{Buffer, Stream};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A socket of which some octets have been read already.
 pub(super) struct Io {
     stream: Stream,
     begun: Buffer,
+    /// A service has not said anything: its first octets show when it speaks an earlier version.
+    unheard: bool,
 }
 
 impl Io {
     pub fn new(stream: Stream, begun: Buffer) -> Io {
-        Io { stream, begun }
+        Io { stream, begun, unheard: false }
+    }
+
+    /// A connection to a service that was just made.
+    pub fn to_service(stream: Stream, begun: Buffer) -> Io {
+        Io { stream, begun, unheard: true }
+    }
+
+    /// Whether these octets, the first ones, are an answer of HTTP/1.1.
+    fn is_earlier_version(&mut self, octets: &[u8]) -> bool {
+        std::mem::take(&mut self.unheard) && octets.starts_with(b"HTTP/1.")
     }
 }
 
@@ -26,11 +38,16 @@ impl AsyncRead for Io {
             self.begun.consume(n);
             return Poll::Ready(Ok(()));
         }
-        match &mut self.stream {
+        let before = space.filled().len();
+        ready!(match &mut self.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, space),
             Stream::TlsServer(tls) => Pin::new(tls).poll_read(cx, space),
             Stream::TlsClient(tls) => Pin::new(tls).poll_read(cx, space),
+        })?;
+        if self.is_earlier_version(&space.filled()[before..]) {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
+        Poll::Ready(Ok(()))
     }
 }
 
