@@ -3,9 +3,6 @@
 use crate::h1::{self, HeadError, check_host, content_length, is_method};
 use crate::message::{Fields, Framing, Known, Method, RequestHead, Version};
 
-/// What each line counts for beside its octets (RFC 9113, section 6.5.2).
-const LINE: usize = 32;
-
 /// A request's head as far as it was read.
 pub(crate) struct Reading<'a> {
     head: &'a mut RequestHead,
@@ -21,7 +18,8 @@ pub(crate) struct Reading<'a> {
     cookies: Vec<u8>,
     /// Lines that are no pseudo-headers.
     fields: usize,
-    /// Of all lines, as `SETTINGS_MAX_HEADER_LIST_SIZE` counts them (RFC 9113, section 6.5.2).
+    /// Octets of all names and values. As in nginx, nothing is added for each line: their number has a limit of its own,
+    /// and what may come over HTTP/1.1 may come here.
     size: usize,
     fault: Option<HeadError>,
 }
@@ -51,7 +49,7 @@ impl Reading<'_> {
 
     /// The next line.
     pub fn line(&mut self, name: &[u8], value: &[u8]) {
-        self.size += name.len() + value.len() + LINE;
+        self.size += name.len() + value.len();
         if self.fault.is_none() && self.size > self.limits.head {
             self.fault = Some(HeadError::TooLarge);
         }

@@ -20,6 +20,15 @@ pub struct Limits {
     pub fields: usize,
 }
 
+impl Limits {
+    /// The largest head that is taken, as clients of HTTP/2 and HTTP/3 count it who keep to what they are told: with 32
+    /// octets more for each line (RFC 9113, section 6.5.2; RFC 9114, section 4.2.2). They must not keep back what we
+    /// would take.
+    pub fn list_size(&self) -> u32 {
+        u32::try_from(self.head.saturating_add(self.fields.saturating_mul(32))).unwrap_or(u32::MAX)
+    }
+}
+
 /// Four buffers of 8 KiB, as nginx's `large_client_header_buffers`; a line has its end in there too.
 impl Default for Limits {
     fn default() -> Limits {

@@ -41,7 +41,7 @@ impl Limits {
         let mut server = h2::server::Builder::new();
         server
             .max_concurrent_streams(self.streams)
-            .max_header_list_size(self.list_size())
+            .max_header_list_size(self.heads.list_size())
             .max_send_buffer_size(SEND_BUFFER)
             .initial_window_size(windows::STREAM)
             .initial_connection_window_size(windows::CONNECTION)
@@ -49,10 +49,6 @@ impl Limits {
             .max_local_error_reset_streams(Some(RESET_STREAMS))
             .enable_connect_protocol();
         server
-    }
-
-    fn list_size(&self) -> u32 {
-        u32::try_from(self.heads.head).unwrap_or(u32::MAX)
     }
 }
 
@@ -115,7 +111,7 @@ impl Connection {
         let settings = [
             (frame::MAX_CONCURRENT_STREAMS, limits.streams),
             (frame::INITIAL_WINDOW_SIZE, windows::STREAM),
-            (frame::MAX_HEADER_LIST_SIZE, limits.list_size()),
+            (frame::MAX_HEADER_LIST_SIZE, limits.heads.list_size()),
             (frame::ENABLE_CONNECT_PROTOCOL, 1),
         ];
         frame::push_settings(out.frames(), &settings);

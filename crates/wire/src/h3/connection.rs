@@ -48,7 +48,7 @@ impl Connection {
     pub fn begin(quic: quinn::Connection, heads: h1::Limits, timers: &Timers) -> (Connection, Driver) {
         let goaway = Rc::<Goaway>::default();
         let load = Rc::new(Load { quic: quic.clone(), overhead: Overhead::default() });
-        let driver = control::drive(quic.clone(), Rc::clone(&load), Rc::clone(&goaway), heads.head as u64);
+        let driver = control::drive(quic.clone(), Rc::clone(&load), Rc::clone(&goaway), u64::from(heads.list_size()));
         (Connection { quic, load, goaway, heads, timers: timers.clone(), opened: 0 }, Box::pin(driver))
     }
 

@@ -19,7 +19,12 @@ pub(super) fn trailers(section: &[u8], limits: &h1::Limits) -> Result<Fields, Un
     let mut fields = Fields::new();
     let mut fault = None;
     qpack::decode(section, limits.head, |name, value| {
-        fault = fault.or(pseudo::take_trailer(&mut fields, name, value).err());
+        if fault.is_none() {
+            fault = match fields.len() < limits.fields {
+                true => pseudo::take_trailer(&mut fields, name, value).err(),
+                false => Some(HeadError::TooLarge),
+            };
+        }
     })?;
     fault.map_or(Ok(fields), |error| Err(Unreadable::Refused(error)))
 }
@@ -193,6 +198,9 @@ mod tests {
         let target = format!("/{long}");
         let lines = [USUAL[0], USUAL[1], USUAL[2], (":path", &*target)];
         assert_eq!(read(&lines).err(), Some(Unreadable::Refused(HeadError::TargetTooLong)));
+        let line = "a".repeat(90);
+        let small: Vec<(&str, &str)> = (0..300).map(|_| ("x-a", &*line)).collect();
+        assert!(with(&small).is_ok());
         let many: Vec<(&str, &str)> = (0..1100).map(|_| ("a", "")).collect();
         assert_eq!(with(&many).err(), Some(Unreadable::Refused(HeadError::TooLarge)));
     }

@@ -7,10 +7,7 @@ pub(super) use crate::hpack::Fault;
 use crate::hpack::{integer, push_integer, push_string, string};
 use static_table::TABLE;
 
-/// What each line counts for beside its octets (RFC 9114, section 4.2.2).
-const LINE: usize = 32;
-
-/// Goes through the lines of a section. `limit`: the octets of all of them, as RFC 9114, section 4.2.2, counts them.
+/// Goes through the lines of a section. `limit`: the octets of all their names and values.
 pub(super) fn decode(section: &[u8], limit: usize, mut take: impl FnMut(&[u8], &[u8])) -> Result<(), Fault> {
     let mut rest = section;
     // How many entries of a dynamic table are needed, and from where they are counted.
@@ -23,7 +20,7 @@ pub(super) fn decode(section: &[u8], limit: usize, mut take: impl FnMut(&[u8], &
     while let Some(&first) = rest.first() {
         name.clear();
         value.clear();
-        let left = limit.checked_sub(size + LINE).ok_or(Fault::TooLarge)?;
+        let left = limit.checked_sub(size).ok_or(Fault::TooLarge)?;
         match first {
             // Indexed, in the static table.
             0xc0.. => {
@@ -44,7 +41,7 @@ pub(super) fn decode(section: &[u8], limit: usize, mut take: impl FnMut(&[u8], &
             // By a dynamic table.
             _ => return Err(Fault::Malformed),
         }
-        size += name.len() + value.len() + LINE;
+        size += name.len() + value.len();
         if size > limit {
             return Err(Fault::TooLarge);
         }
@@ -142,12 +139,12 @@ mod tests {
     #[test]
     fn the_limit_counts_every_line() {
         let indexed = [&[0, 0][..], &[0xd1; 100]].concat();
-        assert_eq!(lines(&indexed, 100 * (7 + 3 + 32)).map(|text| text.len()), Ok(1300));
-        assert_eq!(lines(&indexed, 100 * (7 + 3 + 32) - 1), Err(Fault::TooLarge));
+        assert_eq!(lines(&indexed, 100 * (7 + 3)).map(|text| text.len()), Ok(1300));
+        assert_eq!(lines(&indexed, 100 * (7 + 3) - 1), Err(Fault::TooLarge));
         // Coded octets grow when they are read.
         let coded = [&[0, 0, 0x51, 0x80 | 100][..], &[0; 100]].concat();
-        assert_eq!(lines(&coded, 5 + 160 + 32).map(|text| text.len()), Ok(168));
-        assert_eq!(lines(&coded, 5 + 159 + 32), Err(Fault::TooLarge));
+        assert_eq!(lines(&coded, 5 + 160).map(|text| text.len()), Ok(168));
+        assert_eq!(lines(&coded, 5 + 159), Err(Fault::TooLarge));
         assert_eq!(lines(&coded, 100), Err(Fault::TooLarge));
     }
 }
