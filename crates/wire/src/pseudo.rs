@@ -18,8 +18,8 @@ pub(crate) struct Reading<'a> {
     cookies: Vec<u8>,
     /// Lines that are no pseudo-headers.
     fields: usize,
-    /// Octets of all names and values. As in nginx, nothing is added for each line: their number has a limit of its own,
-    /// and what may come over HTTP/1.1 may come here.
+    /// Octets of all names and values. As in nginx, nothing is added for each line: their number has a limit of its
+    /// own, and what may come over HTTP/1.1 may come here.
     size: usize,
     fault: Option<HeadError>,
 }

@@ -524,7 +524,7 @@ fn failure(error: &ResponseError) -> Failure {
             };
             return Failure::Invalid(format!("upstream sent {what} while {HEAD} upstream").into());
         }
-        // The service's own answer, and no sign of a connection that has gone stale. Acting twice may be as good as once.
+        // The service's own answer, and no sign of a connection that has gone stale.
         ResponseError::Reset(code) => {
             let why = format!("upstream rejected request with error {code} while {HEAD} upstream");
             return Failure::Sent(Outcome::Status(502), why.into());
