@@ -14,12 +14,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wire::h2::StreamPool;
 use wire::net::{BufferPool, Clock, FreeList, LogLimiter, Pipe, Timers};
 
 /// What everything on a worker has at hand.
 pub(crate) struct Worker {
     pub shared: Arc<Shared>,
     pub buffers: BufferPool,
+    pub streams: StreamPool,
     pub timers: Timers,
     /// The time of the event loop, by which the timers go.
     time: Arc<Clock>,
@@ -68,6 +70,7 @@ impl Worker {
     pub fn new(index: usize, shared: &Arc<Shared>, clock: Arc<Clock>) -> Worker {
         Worker {
             buffers: BufferPool::default(),
+            streams: StreamPool::default(),
             timers: Timers::new(Arc::clone(&clock)),
             time: clock,
             since_set: Cell::new(0),
@@ -100,6 +103,7 @@ impl Worker {
         self.counting.sweep();
         // Memory that was needed for a burst goes back.
         self.buffers.shrink();
+        self.streams.shrink();
         self.spare.shrink();
         self.pipes.shrink();
     }

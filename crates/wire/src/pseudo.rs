@@ -3,6 +3,9 @@
 use crate::h1::{self, HeadError, check_host, content_length, is_method};
 use crate::message::{Fields, Framing, Known, Method, RequestHead, Version};
 
+/// Octets that most names have room in.
+const NAME: usize = 64;
+
 /// A request's head as far as it was read.
 pub(crate) struct Reading<'a> {
     head: &'a mut RequestHead,
@@ -106,20 +109,20 @@ impl Reading<'_> {
         }
         let (name, value) = checked(name, value)?;
         match name {
-            "cookie" => {
+            b"cookie" => {
                 if !self.cookies.is_empty() {
                     self.cookies.extend_from_slice(b"; ");
                 }
                 self.cookies.extend_from_slice(value);
             }
             // They must not differ (RFC 9113, section 8.3.1).
-            "host" if self.authority => {
+            b"host" if self.authority => {
                 let differs = self.head.fields.known(Known::Host) != Some(value);
                 if differs || std::mem::replace(&mut self.host, true) {
                     return Err(HeadError::Malformed("Host and :authority differ, or there are several"));
                 }
             }
-            name => self.head.fields.append(name, value),
+            name => self.head.fields.append_octets(name, value),
         }
         Ok(())
     }
@@ -177,28 +180,27 @@ fn push_path(target: &mut String, path: &[u8]) -> Result<(), HeadError> {
 /// Takes a line of trailers into `fields`, unless it is one that may not come late.
 pub(crate) fn take_trailer(fields: &mut Fields, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
     let (name, value) = checked(name, value)?;
-    if h1::may_trail(name.as_bytes()) {
-        fields.append(name, value);
+    if h1::may_trail(name) {
+        fields.append_octets(name, value);
     }
     Ok(())
 }
 
 /// A line that may stand in a section: its name in lower case, and not about a connection of HTTP/1.1 (RFC 9113,
 /// section 8.2). Blanks around the value are no part of it, as in HTTP/1.1.
-fn checked<'a>(name: &'a [u8], value: &'a [u8]) -> Result<(&'a str, &'a [u8]), HeadError> {
-    let text = std::str::from_utf8(name).ok().filter(|_| Fields::is_valid_name(name));
-    let Some(text) = text.filter(|text| !text.bytes().any(|b| b.is_ascii_uppercase())) else {
+fn checked<'a>(name: &'a [u8], value: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), HeadError> {
+    if !Fields::is_valid_name(name) || name.iter().any(u8::is_ascii_uppercase) {
         return Err(HeadError::Malformed("no valid field name"));
-    };
+    }
     let value = without_blanks(value);
     if !Fields::is_valid_value(value) {
         return Err(HeadError::Malformed("no valid field value"));
     }
-    match text {
-        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => {
+    match name {
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
             Err(HeadError::Malformed("a line about a connection of HTTP/1.1"))
         }
-        "te" if value != b"trailers" => Err(HeadError::Malformed("te other than trailers")),
+        b"te" if value != b"trailers" => Err(HeadError::Malformed("te other than trailers")),
         name => Ok((name, value)),
     }
 }
@@ -206,14 +208,20 @@ fn checked<'a>(name: &'a [u8], value: &'a [u8]) -> Result<(&'a str, &'a [u8]), H
 /// A value without the blanks around it.
 fn without_blanks(value: &[u8]) -> &[u8] {
     let is_visible = |b: &u8| !matches!(b, b' ' | b'\t');
+    // Hardly any value has some.
+    if value.first().is_some_and(is_visible) && value.last().is_some_and(is_visible) {
+        return value;
+    }
     let Some(first) = value.iter().position(is_visible) else { return &[] };
     let last = value.iter().rposition(is_visible).unwrap_or(first);
     &value[first..=last]
 }
 
 /// The lines of a head or of trailers, but those that concern a connection of HTTP/1.1: their names in lower case.
-pub(crate) fn lines(fields: &Fields, mut write: impl FnMut(&str, &[u8])) {
-    for (known, name, value) in fields.iter_known() {
+pub(crate) fn lines(fields: &Fields, mut write: impl FnMut(&[u8], &[u8])) {
+    // Memory for one name after the other.
+    let mut lowered = Vec::new();
+    for (known, name, value) in fields.iter_octets() {
         if matches!(
             known,
             Known::Connection
@@ -225,8 +233,12 @@ pub(crate) fn lines(fields: &Fields, mut write: impl FnMut(&str, &[u8])) {
         ) {
             continue;
         }
-        if name.bytes().any(|b| b.is_ascii_uppercase()) {
-            write(&name.to_ascii_lowercase(), value);
+        if name.iter().any(u8::is_ascii_uppercase) {
+            lowered.clear();
+            lowered.reserve(NAME);
+            lowered.extend_from_slice(name);
+            lowered.make_ascii_lowercase();
+            write(&lowered, value);
         } else {
             write(name, value);
         }

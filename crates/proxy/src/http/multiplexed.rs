@@ -39,7 +39,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, or
     let since = worker.loop_time();
     let (client, origin) = (origin.peer.clone(), Rc::<Origin>::from(origin));
     let beginning = {
-        let mut begin = pin!(Connection::begin(stream, begun, &worker.buffers, &worker.timers, limits.streams()));
+        let pools = (&worker.buffers, &worker.streams);
+        let mut begin = pin!(Connection::begin(stream, begun, pools, &worker.timers, limits.streams()));
         timer.limit(limits.client_header_timeout, |cx| begin.as_mut().poll(cx)).await
     };
     let mut connection = match beginning {
@@ -166,7 +167,10 @@ impl Open {
 
     /// Whether there is nothing under way; otherwise the task is woken when that is so.
     pub fn is_over(&self, cx: &Context<'_>) -> bool {
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        match &mut *self.waker.borrow_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            waker => *waker = Some(cx.waker().clone()),
+        }
         self.count.get() == 0
     }
 }

@@ -3,6 +3,7 @@
 use super::frame::{self, Code, WINDOW_UPDATE};
 use super::io::Io;
 use super::outgoing::Outgoing;
+use super::pool::StreamPool;
 use super::receiving::Receiving;
 use super::shared::{SEND_BUFFER, Shared};
 use super::stream::ServerStream;
@@ -103,7 +104,7 @@ impl Connection {
     pub async fn begin(
         mut stream: Stream,
         mut begun: Buffer,
-        pool: &BufferPool,
+        (pool, streams): (&BufferPool, &StreamPool),
         timers: &Timers,
         limits: Limits,
     ) -> Result<Connection, Error> {
@@ -131,7 +132,7 @@ impl Connection {
         receiving.received(begun.data().len()).map_err(Error::Protocol)?;
         receiving.serve(PREFACE.len());
         begun.consume(PREFACE.len());
-        let shared = Held(Rc::new(RefCell::new(Shared::new(out))));
+        let shared = Held(Rc::new(RefCell::new(Shared::new(out, streams.clone()))));
         Ok(Connection { stream, input: begun, receiving, shared, timers: timers.clone(), failed: None })
     }
 
@@ -197,8 +198,10 @@ impl Connection {
     }
 
     fn next(&mut self) -> Option<ServerStream> {
-        let state = self.shared.0.borrow_mut().opened.pop_front()?;
-        Some(ServerStream::new(state, Rc::clone(&self.shared.0), self.timers.timer()))
+        let mut shared = self.shared.0.borrow_mut();
+        let state = shared.opened.pop_front()?;
+        let timer = shared.pool.timer(&self.timers);
+        Some(ServerStream::new(state, Rc::clone(&self.shared.0), timer))
     }
 
     /// The client is told; its streams are over.

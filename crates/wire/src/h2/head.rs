@@ -72,7 +72,7 @@ pub(super) fn fields(map: &HeaderMap) -> Fields {
 fn lines(fields: &Fields, map: &mut HeaderMap) {
     pseudo::lines(fields, |name, value| {
         // What is no field line has been refused where it was read or configured.
-        if let (Ok(name), Ok(line)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(line)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             map.append(name, line);
         }
     });

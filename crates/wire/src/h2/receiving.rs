@@ -194,7 +194,7 @@ impl Receiving {
             self.skip(octets)?;
             return shared.refuse_stream(id, limit);
         }
-        let mut head = shared.spare_head();
+        let mut head = shared.pool.head();
         let read = section::request(&mut self.decoder, octets, ends, &self.limits.heads, &mut head)
             .map_err(|_| Code::COMPRESSION_ERROR)?;
         let length = section::length(&head).filter(|_| read.is_ok());

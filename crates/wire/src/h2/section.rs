@@ -99,7 +99,7 @@ mod tests {
 
     fn coded(lines: &[(&str, &str)]) -> Vec<u8> {
         let mut octets = Vec::new();
-        lines.iter().for_each(|(name, value)| hpack::push_line(&mut octets, name, value.as_bytes()));
+        lines.iter().for_each(|(name, value)| hpack::push_line(&mut octets, name.as_bytes(), value.as_bytes()));
         octets
     }
 
@@ -137,7 +137,7 @@ mod tests {
             assert!(of(path).is_err(), "{path:?}");
         }
         let mut octets = coded(&USUAL[..3]);
-        hpack::push_line(&mut octets, ":path", b"/\xe9");
+        hpack::push_line(&mut octets, b":path", b"/\xe9");
         let mut head = RequestHead::default();
         let limits = h1::Limits::default();
         assert_eq!(request(&mut Decoder::default(), &octets, true, &limits, &mut head), Ok(Ok(())));

@@ -2,6 +2,7 @@
 
 use super::frame::{self, Code, GOAWAY, PING, RST_STREAM, WINDOW_UPDATE};
 use super::outgoing::Outgoing;
+use super::pool::StreamPool;
 use super::windows::{self, Wide, Window};
 use crate::h1::HeadError;
 use crate::message::{Fields, RequestHead};
@@ -21,10 +22,6 @@ const MISTAKES: usize = 64;
 const REFUSED: usize = 100;
 /// How many streams that are over are remembered, since frames of them may be on their way.
 const REMEMBERED: usize = 128;
-/// Heads that are kept for requests to come while there are streams, and the octets of one that is worth it. An idle
-/// connection keeps one.
-const SPARE: usize = 16;
-const SPARE_OCTETS: usize = 4096;
 /// What we recognize the answer to our `PING` by.
 pub(super) const LEAVING: [u8; 8] = *b"leaving.";
 
@@ -50,7 +47,7 @@ pub(super) struct Shared {
     pub leaving: Leaving,
     mistakes: usize,
     refused: usize,
-    spare: Vec<RequestHead>,
+    pub pool: StreamPool,
     /// The connection's task.
     waker: Option<Waker>,
     /// Streams that wait for room in the connection's window or in the buffer.
@@ -75,7 +72,7 @@ pub(super) enum Leaving {
 pub(super) struct State {
     pub id: u32,
     /// Until it is taken; and whether it can be.
-    pub head: RefCell<Option<(RequestHead, Result<(), HeadError>)>>,
+    pub head: RefCell<Option<(Box<RequestHead>, Result<(), HeadError>)>>,
     /// The head was none. The stream ends with an error, behind the answer.
     pub malformed: bool,
     pub content: RefCell<BytesMut>,
@@ -132,7 +129,7 @@ impl State {
 }
 
 impl Shared {
-    pub fn new(out: Outgoing) -> Shared {
+    pub fn new(out: Outgoing, pool: StreamPool) -> Shared {
         Shared {
             out,
             streams: Vec::new(),
@@ -148,7 +145,7 @@ impl Shared {
             leaving: Leaving::No,
             mistakes: 0,
             refused: 0,
-            spare: Vec::new(),
+            pool,
             waker: None,
             writers: Vec::new(),
             leavers: Vec::new(),
@@ -172,18 +169,6 @@ impl Shared {
         self.over.iter().rev().find(|(over, _)| *over == id).map(|(_, ours)| *ours)
     }
 
-    /// A head to read into.
-    pub fn spare_head(&mut self) -> RequestHead {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    /// Takes one back that has held so many octets.
-    pub fn keep_head(&mut self, head: RequestHead, octets: usize) {
-        if self.spare.len() < SPARE && octets <= SPARE_OCTETS {
-            self.spare.push(head);
-        }
-    }
-
     /// A stream whose head has come.
     pub fn open_stream(&mut self, state: State) {
         let state = Rc::new(state);
@@ -201,12 +186,9 @@ impl Shared {
             }
             self.over.push_back((state.id, ours));
         }
-        if self.streams.is_empty() {
-            self.spare.truncate(1);
-            if self.wide.take().is_some() {
-                self.used = 0;
-                self.window.target = windows::CONNECTION;
-            }
+        if self.streams.is_empty() && self.wide.take().is_some() {
+            self.used = 0;
+            self.window.target = windows::CONNECTION;
         }
     }
 

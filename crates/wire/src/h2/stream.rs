@@ -52,17 +52,13 @@ impl ServerStream {
 
     /// Puts the request's head into `head`, once.
     pub fn take_head(&mut self, head: &mut RequestHead) -> Result<(), HeadError> {
-        let Some((taken, read)) = self.state.head.take() else { return Ok(()) };
-        head.method = taken.method.clone();
-        head.target.clone_from(&taken.target);
-        head.version = taken.version;
-        head.framing = taken.framing;
-        head.fields.clear();
-        head.fields.append_all(&taken.fields);
-        let octets =
-            head.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + head.target.len();
-        self.shared.borrow_mut().keep_head(taken, octets);
-        self.traffic.received += octets as u64;
+        let Some((mut taken, read)) = self.state.head.take() else { return Ok(()) };
+        std::mem::swap(&mut head.method, &mut taken.method);
+        std::mem::swap(&mut head.target, &mut taken.target);
+        (head.version, head.framing) = (taken.version, taken.framing);
+        head.fields.swap_lines(&mut taken.fields);
+        self.traffic.received += (head.fields.octets_of_lines() + head.target.len()) as u64;
+        self.shared.borrow().pool.give_head(taken);
         let expects = head.fields.known(Known::Expect).is_some_and(|e| e.eq_ignore_ascii_case(b"100-continue"));
         self.continue_wanted = expects && !self.state.ended.get();
         if read.is_err() {
@@ -329,6 +325,7 @@ impl Drop for ServerStream {
         if held > 0 {
             shared.release(held);
         }
+        shared.pool.give_timer(&self.timer);
         shared.wake();
     }
 }

@@ -90,7 +90,7 @@ mod tests {
     fn read(lines: &[(&str, &str)]) -> Result<RequestHead, Unreadable> {
         let mut section = Vec::new();
         qpack::begin(&mut section);
-        lines.iter().for_each(|(name, value)| qpack::push_line(&mut section, name, value.as_bytes()));
+        lines.iter().for_each(|(name, value)| qpack::push_line(&mut section, name.as_bytes(), value.as_bytes()));
         let mut head = RequestHead::default();
         request(&section, &h1::Limits::default(), &mut head).map(|()| head)
     }
@@ -210,7 +210,7 @@ mod tests {
         let read = |name: &str, value: &str| {
             let mut section = Vec::new();
             qpack::begin(&mut section);
-            qpack::push_line(&mut section, name, value.as_bytes());
+            qpack::push_line(&mut section, name.as_bytes(), value.as_bytes());
             trailers(&section, &h1::Limits::default()).map(|fields| text(&fields))
         };
         assert_eq!(read("x-t", "1").as_deref(), Ok("x-t: 1;"));

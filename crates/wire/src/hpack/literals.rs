@@ -55,13 +55,17 @@ pub(crate) fn string(rest: &mut &[u8], bits: u32, limit: usize, out: &mut Vec<u8
     Ok(())
 }
 
+#[inline]
 pub(crate) fn push_integer(out: &mut Vec<u8>, flags: u8, bits: u32, value: usize) {
     let most = (1usize << bits) - 1;
     if value < most {
         return out.push(flags | value as u8);
     }
     out.push(flags | most as u8);
-    let mut left = value - most;
+    push_rest(out, value - most);
+}
+
+fn push_rest(out: &mut Vec<u8>, mut left: usize) {
     while left >= 0x80 {
         out.push(left as u8 | 0x80);
         left >>= 7;

@@ -145,12 +145,12 @@ pub(crate) fn push_status(out: &mut Vec<u8>, status: u16) {
 }
 
 /// Appends a line; its name in lower case.
-pub(crate) fn push_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     match static_table::name(name) {
         Some(index) => push_integer(out, 0, 4, usize::from(index)),
         None => {
             out.push(0);
-            push_string(out, 7, name.as_bytes());
+            push_string(out, 7, name);
         }
     }
     push_string(out, 7, value);
@@ -244,8 +244,8 @@ mod tests {
         let mut block = Vec::new();
         push_status(&mut block, 200);
         push_status(&mut block, 418);
-        push_line(&mut block, "content-type", b"text/plain");
-        push_line(&mut block, "x-a", &[b'a'; 300]);
+        push_line(&mut block, b"content-type", b"text/plain");
+        push_line(&mut block, b"x-a", &[b'a'; 300]);
         let mut decoder = Decoder::default();
         let text = lines(&mut decoder, &block).unwrap();
         assert_eq!(text, format!(":status: 200;:status: 418;content-type: text/plain;x-a: {};", "a".repeat(300)));

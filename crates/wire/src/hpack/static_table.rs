@@ -66,34 +66,34 @@ pub(super) const TABLE: [(&str, &str); 61] = [
 ];
 
 /// The index of a line that has that name, of those that responses have.
-pub(super) fn name(name: &str) -> Option<u8> {
+pub(super) fn name(name: &[u8]) -> Option<u8> {
     Some(match name {
-        "accept-ranges" => 18,
-        "access-control-allow-origin" => 20,
-        "age" => 21,
-        "allow" => 22,
-        "cache-control" => 24,
-        "content-disposition" => 25,
-        "content-encoding" => 26,
-        "content-language" => 27,
-        "content-length" => 28,
-        "content-location" => 29,
-        "content-range" => 30,
-        "content-type" => 31,
-        "date" => 33,
-        "etag" => 34,
-        "expires" => 36,
-        "last-modified" => 44,
-        "link" => 45,
-        "location" => 46,
-        "proxy-authenticate" => 48,
-        "retry-after" => 53,
-        "server" => 54,
-        "set-cookie" => 55,
-        "strict-transport-security" => 56,
-        "vary" => 59,
-        "via" => 60,
-        "www-authenticate" => 61,
+        b"accept-ranges" => 18,
+        b"access-control-allow-origin" => 20,
+        b"age" => 21,
+        b"allow" => 22,
+        b"cache-control" => 24,
+        b"content-disposition" => 25,
+        b"content-encoding" => 26,
+        b"content-language" => 27,
+        b"content-length" => 28,
+        b"content-location" => 29,
+        b"content-range" => 30,
+        b"content-type" => 31,
+        b"date" => 33,
+        b"etag" => 34,
+        b"expires" => 36,
+        b"last-modified" => 44,
+        b"link" => 45,
+        b"location" => 46,
+        b"proxy-authenticate" => 48,
+        b"retry-after" => 53,
+        b"server" => 54,
+        b"set-cookie" => 55,
+        b"strict-transport-security" => 56,
+        b"vary" => 59,
+        b"via" => 60,
+        b"www-authenticate" => 61,
         _ => return None,
     })
 }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn indices_are_those_of_the_table() {
         for (index, (line, value)) in TABLE.iter().enumerate() {
-            if let Some(found) = name(line) {
+            if let Some(found) = name(line.as_bytes()) {
                 assert_eq!(usize::from(found), index + 1, "{line}");
             }
             if *line == ":status" {

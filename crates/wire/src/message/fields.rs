@@ -74,6 +74,22 @@ impl Fields {
         (self.seen, self.repeated, self.others) = (0, 0, 0);
     }
 
+    /// Exchanges all lines, and the memory that they are in, with another list: what each remembers of heads stays.
+    pub(crate) fn swap_lines(&mut self, other: &mut Fields) {
+        std::mem::swap(self, other);
+        std::mem::swap(&mut self.last_head, &mut other.last_head);
+    }
+
+    /// Octets of all names and values together.
+    pub(crate) fn octets_of_lines(&self) -> usize {
+        self.lines.iter().filter(|l| l.live).map(|l| usize::from(l.name_len) + l.value_len as usize).sum()
+    }
+
+    /// Octets of memory that are held for lines.
+    pub(crate) fn capacity(&self) -> usize {
+        self.arena.capacity() + self.lines.capacity() * size_of::<Line>()
+    }
+
     /// How many lines there are.
     pub fn len(&self) -> usize {
         self.lines.iter().filter(|l| l.live).count()
@@ -173,9 +189,19 @@ impl Fields {
         self.lines.iter().filter(|l| l.live).map(|l| (l.known, self.name_of(l), self.value_of(l)))
     }
 
+    /// The same, names in octets.
+    pub(crate) fn iter_octets(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
+        self.lines.iter().filter(|l| l.live).map(|l| (l.known, self.name_bytes(l), self.value_of(l)))
+    }
+
     /// Adds a line at the end. The caller vouches for name and value being valid (see [`Fields::is_valid_value`]).
     pub fn append(&mut self, name: &str, value: &[u8]) {
         self.append_named(Name::new(name.as_bytes()), value);
+    }
+
+    /// The same for a name in octets that were found to be one.
+    pub(crate) fn append_octets(&mut self, name: &[u8], value: &[u8]) {
+        self.append_named(Name::new(name), value);
     }
 
     fn append_named(&mut self, name: Name<'_>, value: &[u8]) {

@@ -261,6 +261,12 @@ impl Timer {
         self.0.value.expired.set(false);
     }
 
+    /// No deadline, and nobody who waits for one: the timer is kept for somebody else.
+    pub(crate) fn rest(&self) {
+        self.disarm();
+        self.0.value.waker.take();
+    }
+
     /// Whether the deadline has passed; otherwise the task is woken when it does.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> bool {
         if self.0.value.expired.get() {

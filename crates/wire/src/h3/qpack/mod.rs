@@ -67,12 +67,12 @@ pub(super) fn push_status(out: &mut Vec<u8>, status: u16) {
 }
 
 /// Appends a line; its name in lower case.
-pub(super) fn push_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     match static_table::name(name) {
         Some(index) => push_integer(out, 0x50, 4, usize::from(index)),
         None => {
             push_integer(out, 0x20, 3, name.len());
-            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(name);
         }
     }
     push_string(out, 7, value);
@@ -100,8 +100,8 @@ mod tests {
         begin(&mut section);
         push_status(&mut section, 200);
         push_status(&mut section, 418);
-        push_line(&mut section, "content-type", b"text/plain");
-        push_line(&mut section, "x-a", &[b'a'; 300]);
+        push_line(&mut section, b"content-type", b"text/plain");
+        push_line(&mut section, b"x-a", &[b'a'; 300]);
         let text = lines(&section, 1000).unwrap();
         assert_eq!(text, format!(":status: 200;:status: 418;content-type: text/plain;x-a: {};", "a".repeat(300)));
     }

@@ -104,33 +104,33 @@ pub(super) const TABLE: [(&str, &str); 99] = [
 ];
 
 /// An index with that name, of those that responses have.
-pub(super) fn name(name: &str) -> Option<u8> {
+pub(super) fn name(name: &[u8]) -> Option<u8> {
     Some(match name {
-        "age" => 2,
-        "content-length" => 4,
-        "date" => 6,
-        "etag" => 7,
-        "last-modified" => 10,
-        "link" => 11,
-        "location" => 12,
-        "set-cookie" => 14,
-        "accept-ranges" => 32,
-        "access-control-allow-headers" => 33,
-        "access-control-allow-origin" => 35,
-        "cache-control" => 36,
-        "content-encoding" => 42,
-        "content-type" => 44,
-        "strict-transport-security" => 56,
-        "vary" => 59,
-        "x-content-type-options" => 61,
-        "x-xss-protection" => 62,
-        "access-control-allow-credentials" => 73,
-        "access-control-allow-methods" => 76,
-        "access-control-expose-headers" => 79,
-        "alt-svc" => 83,
-        "content-security-policy" => 85,
-        "server" => 92,
-        "x-frame-options" => 97,
+        b"age" => 2,
+        b"content-length" => 4,
+        b"date" => 6,
+        b"etag" => 7,
+        b"last-modified" => 10,
+        b"link" => 11,
+        b"location" => 12,
+        b"set-cookie" => 14,
+        b"accept-ranges" => 32,
+        b"access-control-allow-headers" => 33,
+        b"access-control-allow-origin" => 35,
+        b"cache-control" => 36,
+        b"content-encoding" => 42,
+        b"content-type" => 44,
+        b"strict-transport-security" => 56,
+        b"vary" => 59,
+        b"x-content-type-options" => 61,
+        b"x-xss-protection" => 62,
+        b"access-control-allow-credentials" => 73,
+        b"access-control-allow-methods" => 76,
+        b"access-control-expose-headers" => 79,
+        b"alt-svc" => 83,
+        b"content-security-policy" => 85,
+        b"server" => 92,
+        b"x-frame-options" => 97,
         _ => return None,
     })
 }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn indices_are_those_of_the_table() {
         for (index, (line, value)) in TABLE.iter().enumerate() {
-            if let Some(found) = name(line) {
+            if let Some(found) = name(line.as_bytes()) {
                 assert_eq!(TABLE[usize::from(found)].0, *line, "{index}");
             }
             if *line == ":status" {
