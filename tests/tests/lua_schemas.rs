@@ -1,6 +1,7 @@
 //! Schemas of plugins in Lua whose functions ask the records that there are, and change what is stored.
 
 use blackbox::http::{get, json, request};
+use blackbox::tls::Pair;
 use blackbox::{Node, bascule};
 use serde_json::json;
 
@@ -89,4 +90,37 @@ fn values_of_type_json_are_what_their_schema_says() {
     }
     let made = configure(json!({ "rules": { "a": 1, "b": [true, null] } })).expect(201).json();
     assert_eq!(made["config"]["rules"], json!({ "a": 1, "b": [true, null] }));
+}
+
+/// What typedefs name is checked as in Kong.
+#[test]
+fn keys_and_code_are_checked() {
+    let node = Node::start(&[("plugins", "bundled, locksmith"), ("lua_package_path", PATH)]);
+    let configure = |config| {
+        let answer =
+            json(node.admin(), "POST", "/schemas/plugins/validate", &json!({ "name": "locksmith", "config": config }));
+        (answer.status, answer.json()["fields"]["config"].to_string())
+    };
+    let private = Pair::authority("a.test").key;
+    for (config, words) in [
+        (json!({ "pem": { "private_key": "x" } }), "could not load private key"),
+        (json!({ "pem": { "public_key": private } }), "could not load public key"),
+        (json!({ "pem": {} }), "at least one of these fields must be non-empty: 'private_key', 'public_key'"),
+        (json!({ "code": { "a": "return x(" } }), "Error parsing function"),
+        (json!({ "jwk": { "kid": "1", "kty": "RSA" } }), "could not load JWK, likely not a valid key"),
+        (json!({ "jwk": { "kty": "oct", "k": "c2VjcmV0" } }), "required field missing"),
+        (json!({ "key": "x" }), "invalid key"),
+    ] {
+        let (status, fields) = configure(config.clone());
+        assert_eq!(status, 400, "{config}");
+        assert!(fields.contains(words), "{config}: {fields}");
+    }
+    for config in [
+        json!({ "pem": { "private_key": private }, "key": private, "code": { "a": "return 1" } }),
+        json!({ "jwk": { "kid": "1", "kty": "EC", "crv": "P-256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM" } }),
+        json!({}),
+    ] {
+        assert_eq!(configure(config.clone()), (200, "null".to_owned()), "{config}");
+    }
 }

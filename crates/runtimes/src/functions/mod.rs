@@ -48,6 +48,14 @@ impl PluginKind for PreFunction {
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         Instance::configure("pre-function", plugin)
     }
+
+    fn start_worker(&self, index: usize) {
+        lua::become_worker(index);
+    }
+
+    fn end_worker(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(lua::end_worker())
+    }
 }
 
 impl PluginKind for PostFunction {
@@ -69,6 +77,14 @@ impl PluginKind for PostFunction {
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         Instance::configure("post-function", plugin)
+    }
+
+    fn start_worker(&self, index: usize) {
+        lua::become_worker(index);
+    }
+
+    fn end_worker(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(lua::end_worker())
     }
 }
 

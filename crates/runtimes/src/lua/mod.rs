@@ -35,6 +35,7 @@ pub(crate) use plugins::given_config;
 pub use plugins::{Paths, call_dao, has_files, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, Secret, leave, open_vaults, surround};
+pub use timers::{become_worker, end_worker};
 pub(crate) use turn::share_context;
 pub use turn::{Begun, Outcome, begin, call, evaluate, failed, in_pieces, run, settle_replaced};
 pub(crate) use value::{text as octets_of, to_json as json_of};

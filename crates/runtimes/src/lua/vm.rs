@@ -23,7 +23,8 @@ const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
 /// The run time's own code, in the order in which it is run; the last one gives what sandboxed code sees.
-const OWN: [(&str, &str); 16] = [
+const OWN: [(&str, &str); 17] = [
+    ("=patterns", include_str!("code/patterns.lua")),
     ("=scheduler", include_str!("code/scheduler.lua")),
     ("=pdk/phases", include_str!("code/pdk/phases.lua")),
     ("=pdk/log", include_str!("code/pdk/log.lua")),
@@ -183,6 +184,9 @@ impl Vm {
         let asked = host.clone();
         native.raw_set("ask", lua.create_function(move |lua, name: String| asks::function(lua, &asked, name))?)?;
         natives::log::add(&lua, &native, &host)?;
+        let time: Rc<Time> = Rc::default();
+        let (clock, over) = (time.clone(), slot.clone());
+        natives::patterns::add(&lua, &native, move || clock.is_over() && over.raw_set("over", true).is_ok())?;
         slot.raw_set("native", &native)?;
         slot.raw_set("started", lua.create_table()?)?;
         let mut sandbox = Value::Nil;
@@ -194,7 +198,6 @@ impl Vm {
         for (name, text) in LATER {
             lua.load(text).set_name(name).call::<()>(&slot)?;
         }
-        let time: Rc<Time> = Rc::default();
         let (clock, over) = (time.clone(), slot.clone());
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(INSTRUCTIONS), move |lua, _| {
             let ended = clock.is_over();

@@ -132,6 +132,9 @@ local function wanted(self, options, found)
   return marked(self.schema, record)
 end
 
+-- Several records: a list in JSON, too, where there are none.
+local function listed(self, options, rows) return setmetatable(wanted(self, options, rows), native.array_mt) end
+
 local function one(self, options, record, err_t)
   if record == nil then
     return failed(err_t)
@@ -205,7 +208,7 @@ function dao:page(size, offset, options)
     end
     offset = following
   until not offset or #found >= size
-  return wanted(self, options, found), nil, nil, offset
+  return listed(self, options, found), nil, nil, offset
 end
 
 local function iterate(next_page)
@@ -405,7 +408,7 @@ local function for_reference(field)
     if rows == nil then
       return failed(err_t)
     end
-    return wanted(self, options, rows)
+    return listed(self, options, rows)
   end
   return all, function(self, key, _, options)
     return iterate(function() return all(self, key, options) end)

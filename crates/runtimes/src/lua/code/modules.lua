@@ -104,6 +104,8 @@ return function(own, spare, path)
     note(text)
     return f
   end
+  -- What the gateway itself needs of those, whatever the operator has of that name.
+  function slot.spare(name) return assert(loadstring(spare[name], "=" .. name))(name, slot) end
   loaders[3] = function(name)
     local text = spare[name]
     if not text and name:find("^pl%.") then

@@ -401,12 +401,13 @@ ngx.timer = {
   running_count = function() return native.timer_counts() end,
   pending_count = function() return select(2, native.timer_counts()) end,
 }
-kong.timer = {
-  at = function(_, ...) return ngx.timer.at(...) end,
-  every = function(_, ...) return ngx.timer.every(...) end,
-  named_at = function(_, _, ...) return ngx.timer.at(...) end,
-  named_every = function(_, _, ...) return ngx.timer.every(...) end,
-}
+-- The same by names, made for those that use it.
+local named
+kong.timer = setmetatable({}, { __index = function(_, wanted)
+  named = named or slot.spare("resty.timerng").new()
+  local method = named[wanted]
+  return type(method) == "function" and function(_, ...) return method(named, ...) end or method
+end })
 
 -- Regular expressions of PCRE, in the words of `ngx.re`.
 local re = {}

@@ -11,6 +11,7 @@ mod issuance;
 pub(super) mod json;
 mod keys;
 pub(super) mod log;
+pub(super) mod patterns;
 mod protobuf;
 mod regex;
 mod schemas;

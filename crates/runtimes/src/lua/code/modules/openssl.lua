@@ -230,7 +230,11 @@ modules["resty.openssl.pkey"] = function()
     elseif options.format == "JWK" or given:find("^%s*{") then
       return of_jwk(given)
     end
-    return wrap(native.key(given))
+    local made, err = wrap(native.key(given))
+    if made and options.type == "pr" and not made.info.private or made and options.type == "pu" and made.info.private then
+      return nil, "pkey.new: the key is not of the type " .. options.type
+    end
+    return made, err
   end
   function Key.istype(t) return getmetatable(t) == key end
 

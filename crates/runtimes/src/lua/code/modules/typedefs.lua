@@ -60,7 +60,6 @@ t.utf8_name = text("utf8_name", { unique = true })
 t.sni = text("sni")
 t.redis_server_name = text("sni")
 t.certificate = text("certificate")
-t.key = text("private_key")
 t.tag = text("tag", { required = true })
 t.tags = defined { type = "set", elements = t.tag }
 t.capability = text()
@@ -113,12 +112,74 @@ t.semantic_version = text(nil, {
   match_any = { patterns = { "^%d+[%.%d]*$", "^%d+[%.%d]*%-?.*$" }, err = "invalid version number: must be in format of X.Y.Z" },
   match_none = { { pattern = "%.%.", err = "must not include empty version segments" } },
 })
+-- What comes from a vault is not there yet.
+local function is_given(value) return value ~= nil and value ~= null and not kong.vault.is_reference(value) end
+
+local function loaded(key, options) return require("resty.openssl.pkey").new(key, options) end
+
+t.key = text(nil, { custom_validator = function(key)
+  local is_key, why = loaded(key)
+  if not is_key then
+    return nil, "invalid key: " .. tostring(why)
+  end
+  return true
+end })
 t.pem = defined {
-  type = "record",
-  fields = { { private_key = { type = "string" } }, { public_key = { type = "string" } } },
+  type = "record", required = false,
+  fields = {
+    { private_key = { type = "string", referenceable = true, encrypted = true } },
+    { public_key = { type = "string", referenceable = true } },
+  },
+  entity_checks = { { at_least_one_of = { "private_key", "public_key" } } },
+  custom_validator = function(pair)
+    local public, private
+    if is_given(pair.public_key) then
+      public = loaded(pair.public_key, { format = "PEM", type = "pu" })
+      if not public then
+        return false, "could not load public key"
+      end
+    end
+    if is_given(pair.private_key) then
+      private = loaded(pair.private_key, { format = "PEM", type = "pr" })
+      if not private then
+        return false, "could not load private key"
+      end
+    end
+    if public and private and private:to_PEM("public") ~= public:to_PEM("public") then
+      return false, "public key does not match private key"
+    end
+    return true
+  end,
 }
-t.jwk = text()
-t.lua_code = defined { type = "map", keys = { type = "string", len_min = 1 }, values = { type = "string", len_min = 1 } }
+
+local jwk = {}
+for _, field in ipairs { "issuer", "kty", "use", "alg", "x5u", "x5t", "x5t#S256", "k", "x", "y", "crv", "n", "e", "d", "p", "q",
+  "dp", "dq", "qi", "oth", "r", "t" } do
+  jwk[#jwk + 1] = { [field] = { type = "string" } }
+end
+for _, field in ipairs { "key_ops", "x5c" } do
+  jwk[#jwk + 1] = { [field] = { type = "array", elements = { type = "string" } } }
+end
+jwk[#jwk + 1] = { kid = { type = "string", required = true } }
+t.jwk = defined {
+  type = "record", required = false, fields = jwk,
+  custom_validator = function(key)
+    local plain = {}
+    for field, value in pairs(key) do
+      plain[field] = value ~= null and value or nil
+    end
+    if not loaded(require("cjson").encode(plain), { format = "JWK" }) then
+      return false, "could not load JWK, likely not a valid key"
+    end
+    return true
+  end,
+}
+t.lua_code = defined {
+  type = "map", keys = { type = "string", len_min = 1 },
+  values = { type = "string", len_min = 1, custom_validator = function(code)
+    return require("kong.tools.sandbox").validate_safe(code)
+  end },
+}
 t.ttl = defined { type = "number", between = { 0, 100000000 } }
 t.redis_timeout = defined { type = "integer", between = { 0, 2 ^ 31 - 2 }, default = 2000 }
 t.queue = defined {
