@@ -6,6 +6,7 @@ use proxy::listener::Offer;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -48,29 +49,38 @@ impl Successor {
     /// Hands the sockets over and waits until it is ready to serve.
     pub async fn prepare(&self, offers: Vec<Offer>) -> Result<(), String> {
         let line = Arc::clone(&self.line);
-        self.converse(move || {
+        let hand_over = move || {
             for offer in offers {
                 for (number, some) in offer.sockets.chunks(DESCRIPTORS).enumerate() {
                     let named = format!("socket {}", offer.name);
                     line.send(if number == 0 { &named } else { "more" }, some)?;
                 }
             }
-            line.send("all", &[])?;
-            line.receive().map(|(answer, _)| answer)
-        })
-        .await
+            line.send("all", &[])
+        };
+        self.converse(hand_over).await
     }
 
     /// Gives it the word and waits until it serves.
     pub async fn begin(&self) -> Result<(), String> {
         let line = Arc::clone(&self.line);
-        self.converse(move || line.send("go", &[]).and_then(|()| line.receive()).map(|(answer, _)| answer)).await
+        self.converse(move || line.send("go", &[])).await
     }
 
-    async fn converse(
-        &self,
-        conversation: impl FnOnce() -> std::io::Result<String> + Send + 'static,
-    ) -> Result<(), String> {
+    /// Says something, and waits for the answer.
+    async fn converse(&self, say: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<(), String> {
+        let line = Arc::clone(&self.line);
+        let conversation = move || {
+            let answer = say().and_then(|()| line.receive());
+            let answer = match answer {
+                // Who has ended before it has heard all has said why; the system tells of the end first, and only once.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    line.receive().map_err(|_| error)
+                }
+                answer => answer,
+            };
+            answer.map(|(answer, _)| answer)
+        };
         let answer = spawn_blocking(conversation).await.map_err(|e| e.to_string())?;
         match answer {
             Ok(answer) => match answer.strip_prefix("failed ") {
