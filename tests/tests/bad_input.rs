@@ -236,7 +236,7 @@ fn templates_that_fail_are_an_error_of_ours() {
     json(node.admin(), "POST", "/routes/t/plugins", &unreadable).expect(201);
     ask(&node, "/t", &[]).expect(500);
     assert_eq!(backend.requests(), 1);
-    assert!(node.log().contains("config.add.headers"), "{}", node.log());
+    eventually("the log says where the template is", || node.log().contains("config.add.headers"));
 }
 
 #[test]

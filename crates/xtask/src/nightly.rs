@@ -39,6 +39,11 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     } else {
         println!("\nno Go at hand for h2spec and pebble");
     }
+    if shell.succeeds("python3", &["tests/suites/autobahn", "--check"]) {
+        parts.run("Autobahn", || shell.run("python3", &["tests/suites/autobahn"]));
+    } else {
+        println!("\nno Python 2.7 at hand for Autobahn");
+    }
     parts.run("plugin servers", || shell.run("python3", &["tests/suites/plugin_servers"]));
     match targets(shell) {
         Ok(targets) => targets.iter().for_each(|target| parts.run(target, || fuzz(shell, target))),
