@@ -139,6 +139,6 @@ fn content_that_was_not_kept_is_no_empty_content() {
     assert_eq!(looking.posts(b"some", "").expect(201).header("X-Content"), Some("some"));
     let large = vec![b'x'; 2 << 20];
     looking.posts(&large, "").expect(500);
-    let why = "the content of the request was not kept for the response phase: it is for code that asks in rewrite or";
+    let why = "the content of the request was not kept for the response phase: code has to ask in rewrite or access";
     eventually("the log says why", || looking.node.log().contains(why));
 }

@@ -26,8 +26,8 @@ impl std::fmt::Display for BadPath {
 
 impl std::error::Error for BadPath {}
 
-/// A path that code has made, as it is sent: what a request target cannot hold is escaped, what is escaped already stays;
-/// so does a `?`, which begins a query (`kong.service.request.set_path`), and a `#` does not begin a fragment.
+/// A path that code has made, as it is sent: what a request target cannot hold is escaped, what is escaped already
+/// stays; so does a `?`, which begins a query (`kong.service.request.set_path`), and a `#` does not begin a fragment.
 pub fn escape(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for &octet in path {

@@ -326,7 +326,7 @@ fn random_string() -> String {
 mod tests {
     use crate::Record;
     use crate::schema::tests::{accepted, insert, record, update, with_plugin};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn some_fields_are_there_only_where_they_are_set() {
@@ -351,5 +351,55 @@ mod tests {
         }
         let described = schema.describe().to_string();
         assert!(described.contains("consumer_group") && !described.contains("omit_null"), "{described}");
+    }
+
+    #[test]
+    fn no_value_is_too_odd() {
+        let catalog = with_plugin();
+        let deep = (0..100).fold(json!(1), |inner, i| if i % 2 == 0 { json!([inner]) } else { json!({ "id": inner }) });
+        let odd = [
+            Value::Null,
+            json!(true),
+            json!(-1),
+            json!(1.5),
+            json!(u64::MAX),
+            json!(1e308),
+            json!(""),
+            json!("\u{0}*%{[("),
+            json!("é".repeat(300)),
+            json!("~/("),
+            json!([]),
+            json!({}),
+            json!([null]),
+            json!([[{}], "a", 1]),
+            json!({"id": null, "": {}}),
+            json!({"id": "x", "name": ["limits"], "1": 2}),
+            deep,
+        ];
+        for schema in catalog.entities() {
+            let names = schema.fields().iter().map(|f| f.name.as_str()).chain(["url", "ttl", "nope"]);
+            for name in names {
+                for value in &odd {
+                    let mut input = record(json!({"name": "limits", "protocols": ["http"]}));
+                    input.insert(name.to_owned(), value.clone());
+                    let coerced = schema.coerce_form(&catalog, input.clone());
+                    let inputs = if coerced == input { vec![input] } else { vec![input, coerced] };
+                    for input in inputs {
+                        let shown = schema.process_select(&catalog, input.clone());
+                        // In order it is changed in place, in any other order it is made anew.
+                        let (mut in_place, reversed) = (shown.clone(), shown.clone().into_iter().rev().collect());
+                        schema.process_select_in_place(&catalog, &mut in_place);
+                        assert_eq!(in_place, schema.process_select(&catalog, reversed));
+                        let results = [
+                            schema.process_insert(&catalog, input.clone()),
+                            schema.process_update(&catalog, input, &shown),
+                        ];
+                        for error in results.into_iter().filter_map(Result::err) {
+                            assert!(error.message.contains("schema violation"), "{error}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Who has made the sockets that code holds: an exchange, or a job that has none (a timer, an event). Those that are open
-//! still when that is over are closed, as in OpenResty, and not when the collector comes across them.
+//! Who has made the sockets that code holds: an exchange, or a job that has none (a timer, an event). Those that are
+//! open still when that is over are closed, as in OpenResty, and not when the collector comes across them.
 
 use super::host::Host;
 use std::cell::{Cell, RefCell};

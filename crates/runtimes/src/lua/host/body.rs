@@ -43,7 +43,7 @@ impl Host {
         let goes_on = matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::Balancer | Phase::Response);
         match exchange.body {
             RequestBody::Unread if goes_on || exchange.timing.proxy.is_some() => Err(Error::runtime(format!(
-                "the content of the request was not kept for the {} phase: it is for code that asks in rewrite or access",
+                "the content of the request was not kept for the {} phase: code has to ask in rewrite or access",
                 self.phase.name()
             ))),
             _ => Ok(None),

@@ -173,8 +173,8 @@ pub(super) fn is_framing(name: &str) -> bool {
     ["content-length", "transfer-encoding", "connection"].iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
-/// A query as code gives it, with what would end it escaped. What is no text of UTF-8 is escaped, too; control characters
-/// are refused, as by `ngx.req.set_uri_args`.
+/// A query as code gives it, with what would end it escaped. What is no text of UTF-8 is escaped, too; control
+/// characters are refused, as by `ngx.req.set_uri_args`.
 fn sendable(query: &[u8]) -> Result<String> {
     if let Some(octet) = query.iter().find(|octet| octet.is_ascii_control() && **octet != b'\t') {
         return Err(Error::runtime(format!("unsafe byte \"0x{octet:02x}\" in uri \"{}\"", query.escape_ascii())));

@@ -1,6 +1,7 @@
 //! Tests of lists of field lines: edits, what they know of names, and how they are written.
 
 use super::*;
+use crate::message::last_head::Comparison;
 
 fn text(fields: &Fields) -> String {
     let mut out = Vec::new();
