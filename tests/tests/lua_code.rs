@@ -19,6 +19,31 @@ fn with_code(backend: &Backend, config: &Value) -> Node {
     node
 }
 
+/// Handlers of bundled plugins, as code finds them, are as early and late as the plugins are.
+#[test]
+fn handlers_of_bundled_plugins_have_their_priorities() {
+    let node = Node::start(&[("untrusted_lua", "on")]);
+    let admin = node.admin();
+    let available = get(admin, "/").expect(200).json()["plugins"]["available_on_server"].clone();
+    let names = available.as_object().unwrap().keys().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(",");
+    let code = format!(
+        "local known = {{}}
+        for _, name in ipairs {{ {names} }} do
+          local ok, handler = pcall(require, 'kong.plugins.' .. name .. '.handler')
+          known[name] = ok and handler.PRIORITY or nil
+        end
+        kong.response.exit(200, known)"
+    );
+    json(admin, "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": { "access": [code] } })).expect(201);
+    let known = get(node.proxy(), "/").expect(200).json();
+    let known = known.as_object().unwrap();
+    assert!(known.len() > 35, "{known:?}");
+    for (name, priority) in known {
+        assert_eq!(*priority, available[name]["priority"], "{name}");
+    }
+}
+
 /// Each level of such a recursion takes kilobytes of the thread's stack.
 #[test]
 fn recursion_through_the_runtime_ends_no_node() {

@@ -25,10 +25,10 @@ pub fn replaced<'c>(
     action: &str,
     key: Option<&'c Key>,
 ) -> Option<Replaced<'c>> {
-    let schema = call.store.catalog().entity(&resource.name)?;
-    if !schema.has_own_functions() {
+    if !resource.has_own_functions {
         return None;
     }
+    let schema = call.store.catalog().entity(&resource.name)?;
     let function = match (key, &resource.endpoint_key) {
         (Some(Key::Name(_)), Some(field)) => format!("{action}_by_{field}"),
         _ => action.to_owned(),

@@ -12,6 +12,7 @@ use crate::node::{Interface, Node};
 use crate::options::Options;
 use crate::pictures::ResponseBody;
 use crate::records::Records;
+use crate::resource::Subject;
 use crate::workspace::{self, Place};
 use crate::{cross_site, form, routes};
 use bytes::Bytes;
@@ -246,8 +247,9 @@ async fn call(
     let query = query(request_line.query)?;
     let (content, raw_content) = if method.has_body() || endpoint.takes_content(method) && !body.is_end_stream() {
         let bytes = content::read(body, &admin.state.options).await?;
-        // Only code of plugins wants it as it has come; whole configurations are not kept twice.
-        let kept = if endpoint.of_plugin || endpoint.subject.is_some() { bytes.clone() } else { Bytes::new() };
+        // Only code of plugins wants it as it has come.
+        let is_wanted = endpoint.of_plugin || endpoint.subject.as_ref().is_some_and(Subject::asks_plugins);
+        let kept = if is_wanted { bytes.clone() } else { Bytes::new() };
         (content::parse(request_line.headers, bytes).await?, kept)
     } else {
         (Content::None, Bytes::new())

@@ -21,6 +21,8 @@ pub struct Resource {
     pub tagged: bool,
     /// Whether it has endpoints at all.
     pub generated: bool,
+    /// Whether a plugin has any function in the place of one of data access.
+    pub has_own_functions: bool,
 }
 
 /// The entities that a generated endpoint is about.
@@ -32,6 +34,13 @@ pub struct Subject {
     pub inner: Option<Arc<Resource>>,
     /// The foreign key that connects the two.
     pub field: String,
+}
+
+impl Subject {
+    /// Whether code of a plugin may have a part in what is done.
+    pub fn asks_plugins(&self) -> bool {
+        self.outer.has_own_functions || self.inner.as_ref().is_some_and(|inner| inner.has_own_functions)
+    }
 }
 
 impl Resource {
@@ -50,6 +59,7 @@ impl Resource {
             tagged: schema.field("tags").is_some(),
             // A path names a record by one value.
             generated: schema.generate_admin_api() && schema.primary_key().len() == 1,
+            has_own_functions: schema.has_own_functions(),
         }
     }
 }

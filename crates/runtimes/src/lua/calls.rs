@@ -4,7 +4,6 @@ use super::Phase;
 use super::handshakes::Loan;
 use super::host::Ending;
 use super::operations;
-use super::owners::Owner;
 use super::turn::Job;
 use super::vm::{Vm, words};
 use mlua::{Function, Lua, MultiValue, Value};
@@ -40,7 +39,7 @@ impl Calls {
             host: None,
             is_plugin: true,
             may_wait: true,
-            owner: Owner::new(),
+            owner: None,
         };
         Vm::of_thread().and_then(|vm| Calls::of_job(vm, job)).map_err(|error| words(&error))
     }

@@ -2,7 +2,6 @@
 //! `kong.cluster_events`: what nodes tell each other goes to one worker of each, as with Kong.
 
 use super::Phase;
-use super::owners::Owner;
 use super::surroundings;
 use super::timers::worker;
 use super::turn::Job;
@@ -173,19 +172,7 @@ fn next(queue: &Queue) -> Option<Event> {
 
 async fn deliver(event: Event) -> Result<()> {
     let vm = Vm::of_thread()?;
-    let context = Some(vm.new_context()?);
-    let (plugin_id, plugin, host) = (None, None, None);
-    let job = Job {
-        phase: Phase::Timer,
-        instance: 0,
-        plugin_id,
-        plugin,
-        context,
-        host,
-        is_plugin: true,
-        may_wait: true,
-        owner: Owner::new(),
-    };
+    let job = Job::apart(&vm, Phase::Timer, None)?;
     let take: Function = vm.slot.raw_get("take_event")?;
     let given = (take, event.source, event.name, event.data);
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call(given))?;

@@ -98,7 +98,7 @@ impl Loan<'_> {
             plugin: None,
             context: Some(vm.lua.create_registry_value(kept)?),
             host: Some(host),
-            owner: Owner::new(),
+            owner: Some(Owner::new()),
         };
         Ok((Loan { owner, lent }, job))
     }

@@ -3,7 +3,6 @@
 
 use super::Phase;
 use super::operations::{seconds, wake};
-use super::owners::Owner;
 use super::turn::Job;
 use super::vm::{Vm, words};
 use mlua::{Lua, MultiValue, RegistryKey, Result, Table, Value, Variadic};
@@ -115,19 +114,7 @@ async fn keep(again: bool, delay: Duration, given: Vec<RegistryKey>) {
 async fn fire(given: &[RegistryKey], premature: bool) -> Result<()> {
     let vm = Vm::of_thread()?;
     vm.lua.expire_registry_values();
-    let context = Some(vm.new_context()?);
-    let (plugin_id, plugin, host) = (None, None, None);
-    let job = Job {
-        phase: Phase::Timer,
-        instance: 0,
-        plugin_id,
-        plugin,
-        context,
-        host,
-        is_plugin: true,
-        may_wait: true,
-        owner: Owner::new(),
-    };
+    let job = Job::apart(&vm, Phase::Timer, None)?;
     let mut given: MultiValue = given.iter().map(|key| vm.lua.registry_value::<Value>(key)).collect::<Result<_>>()?;
     let function = given.pop_front();
     given.push_front(Value::Boolean(premature));

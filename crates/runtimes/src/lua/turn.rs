@@ -46,25 +46,22 @@ pub struct Job {
     pub is_plugin: bool,
     /// Whether it may wait, where its phase may.
     pub may_wait: bool,
-    /// Has what it opens where there is no exchange to have it.
-    pub owner: Owner,
+    /// Has what it opens, where there is no exchange to have it.
+    pub owner: Option<Owner>,
 }
 
 impl Job {
+    /// Code that runs by itself, and not for an exchange.
+    pub fn apart(vm: &Vm, phase: Phase, plugin: Option<&'static str>) -> mlua::Result<Job> {
+        let (context, owner) = (Some(vm.new_context()?), Some(Owner::new()));
+        let (plugin_id, host) = (None, None);
+        Ok(Job { phase, instance: 0, plugin_id, plugin, context, host, is_plugin: true, may_wait: true, owner })
+    }
+
     /// Code of a configuration, which does not wait.
     fn of_code(phase: Phase, instance: u64, plugin: Option<&'static str>) -> Job {
         let (plugin_id, context, host) = (None, None, None);
-        Job {
-            phase,
-            instance,
-            plugin_id,
-            plugin,
-            context,
-            host,
-            is_plugin: false,
-            may_wait: false,
-            owner: Owner::new(),
-        }
+        Job { phase, instance, plugin_id, plugin, context, host, is_plugin: false, may_wait: false, owner: None }
     }
 }
 
@@ -347,7 +344,10 @@ impl Vm {
                 job.plugin,
                 self.instances.find(job.instance)?,
             ))?;
-            job.owner.during(work)
+            match &job.owner {
+                Some(owner) => owner.during(work),
+                None => work(),
+            }
         })
     }
 

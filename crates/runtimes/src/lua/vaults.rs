@@ -1,7 +1,6 @@
 //! Vaults of the operator, in Lua: `kong/vaults/<name>/init.lua` and `schema.lua` in `lua_package_path`. They are asked
 //! on a thread with a machine of its own, where their code may wait, so that it keeps no worker from its requests.
 
-use super::owners::Owner;
 use super::plugins::{self, Paths};
 use super::turn::Job;
 use super::value::{number, record, text};
@@ -164,19 +163,7 @@ async fn run(asked: Asked) -> mlua::Result<Table> {
         }
     };
     let (config, told) = (record(&vm.lua, &Json::Object(asked.config))?, vm.lua.create_table()?);
-    let context = Some(vm.new_context()?);
-    let (plugin_id, plugin, host) = (None, None, None);
-    let job = Job {
-        phase: Phase::Timer,
-        instance: 0,
-        plugin_id,
-        plugin,
-        context,
-        host,
-        is_plugin: true,
-        may_wait: true,
-        owner: Owner::new(),
-    };
+    let job = Job::apart(&vm, Phase::Timer, None)?;
     let given = (get, asked.vault, config, asked.resource, asked.version, &told);
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call(given))?;
     vm.follow(&job, None, waits?).await?;

@@ -2,7 +2,6 @@
 
 use super::{Arguments, Host};
 use crate::lua::Phase;
-use crate::lua::owners::Owner;
 use crate::lua::turn::Job;
 use crate::lua::value::{number, text};
 use crate::lua::vm::{Vm, words};
@@ -67,7 +66,7 @@ impl OnRetry for LuaRetry {
             host: None,
             is_plugin: true,
             may_wait: false,
-            owner: Owner::new(),
+            owner: None,
         };
         let before = (exchange.upstream.host.clone(), exchange.upstream.port);
         let work = || vm.lua.registry_value::<Function>(&self.function)?.call::<MultiValue>(());

@@ -2,7 +2,6 @@
 //! with a machine of its own: their code may wait, and keeps neither workers nor the functions of schemas waiting.
 
 use super::daos;
-use crate::lua::owners::Owner;
 use crate::lua::turn::Job;
 use crate::lua::value::{Nulls, text, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
@@ -154,17 +153,7 @@ impl Begun {
             asked.raw_set("content", vm.lua.create_string(&request.head.content)?)?;
         }
         let (host, answer): (Function, Table) = vm.slot.raw_get::<Function>("admin_host")?.call(&asked)?;
-        let job = Job {
-            phase: Phase::AdminApi,
-            instance: 0,
-            plugin_id: None,
-            plugin: Some(plugin),
-            context: Some(vm.new_context()?),
-            host: Some(host),
-            is_plugin: true,
-            may_wait: true,
-            owner: Owner::new(),
-        };
+        let job = Job { host: Some(host), ..Job::apart(&vm, Phase::AdminApi, Some(plugin))? };
         Ok(Begun { vm, job, asked, answer })
     }
 

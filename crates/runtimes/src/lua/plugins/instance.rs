@@ -2,7 +2,6 @@
 
 use super::{Definition, loading, sets};
 use crate::lua::operations::Operation;
-use crate::lua::owners::Owner;
 use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
@@ -72,18 +71,7 @@ fn outside(
 ) -> mlua::Result<()> {
     let vm = Vm::of_thread()?;
     let handler = handler(&vm, definition)?;
-    let context = Some(vm.new_context()?);
-    let job = Job {
-        phase: Phase::InitWorker,
-        instance: 0,
-        plugin_id: None,
-        plugin: Some(definition.name),
-        context,
-        host: None,
-        is_plugin: true,
-        may_wait: true,
-        owner: Owner::new(),
-    };
+    let job = Job::apart(&vm, Phase::InitWorker, Some(definition.name))?;
     let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
     let (_, waits) = vm.turn(&job, None, None, begin)?;
     let waits = waits?;
@@ -207,7 +195,7 @@ impl Instance {
             host: None,
             is_plugin: true,
             may_wait: true,
-            owner: Owner::new(),
+            owner: None,
         }
     }
 
