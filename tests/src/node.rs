@@ -232,6 +232,15 @@ impl Node {
         read("logs/error.log") + &read("stderr")
     }
 
+    /// Waits for words in its log, which is written by a thread of its own; fails with the log where they never come.
+    pub fn says(&self, words: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(Instant::now() < end, "the log never says {words:?}: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     fn command(&self) -> Command {
         let mut command = match self.files {
             None => bascule(),

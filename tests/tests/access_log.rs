@@ -116,7 +116,7 @@ fn own_formats() {
     assert!(line["size"].as_u64().unwrap() > 60, "{line}");
     assert!(wait(&node, "status.log", 1)[0].starts_with("127.0.0.1 ["));
     assert!(!node.prefix().join("logs/admin_access.log").exists());
-    assert!(node.log().contains("the variable '$no_such' of 'own' is not known here"), "{}", node.log());
+    node.says("the variable '$no_such' of 'own' is not known here");
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn what_was_kept_and_is_damaged_is_not_passed_over() {
     node.set("declarative_config", file.to_str().unwrap());
     node.revive();
     get(node.proxy(), "/").expect(200);
-    assert!(node.log().contains("it is replaced by the one that the settings name"), "{}", node.log());
+    node.says("it is replaced by the one that the settings name");
 }
 
 #[test]

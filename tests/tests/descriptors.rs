@@ -149,7 +149,7 @@ fn services_are_not_blamed_for_connections_that_cannot_be_made() {
     });
     assert!(refused < open.len(), "some do wait for the services");
     all_is_well(&node);
-    assert!(node.log().contains("connections to services could not be made"), "{}", node.log());
+    node.says("connections to services could not be made");
     drop(clients);
     drop(services);
     // A real failure counts.

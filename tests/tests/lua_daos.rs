@@ -67,7 +67,7 @@ fn their_errors_are_answers() {
         assert_eq!(failed, json!({ "message": "An unexpected error occurred" }));
         get(admin, &format!("/guarded-things/{name}")).expect(404);
     }
-    assert!(node.log().contains("it is broken"));
+    node.says("it is broken");
     // What the store itself refuses is answered as usual.
     json(admin, "POST", "/guarded-things", &json!({ "name": "kept" })).expect(201);
     let twice = json(admin, "POST", "/guarded-things", &json!({ "name": "kept" })).expect(409).json();
@@ -148,7 +148,7 @@ fn code_of_any_plugin_calls_them() {
     let root = get(admin, "/").expect(200).json();
     assert_eq!(root["plugins"]["available_on_server"]["guarded"]["priority"], 900);
     get(node.proxy(), "/?name=copied").expect(500);
-    assert!(node.log().contains("what the bundled plugin 'key-auth' does is not in Lua"), "{}", node.log());
+    node.says("what the bundled plugin 'key-auth' does is not in Lua");
     let listed = get(node.proxy(), "/?name=listed").expect(200).json();
     assert_eq!(listed, json!({ "priority": 1250, "acts": false }));
 }

@@ -79,7 +79,7 @@ fn a_stored_route_that_cannot_be_used_leaves_its_requests_to_no_other_route() {
     let answer = status(&node, "/private/x").expect(500);
     assert_eq!(answer.json()["message"], "An unexpected error occurred");
     get(node.proxy(), "/private/x").expect(200);
-    assert!(node.log().contains("look-around"), "{}", node.log());
+    node.says("look-around");
     let degraded = get(node.status(), "/status").text();
     assert!(degraded.contains("requests are answered with status 500"), "{degraded}");
     // It is mended as any other.

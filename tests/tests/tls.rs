@@ -111,7 +111,7 @@ fn profiles_decide_over_versions_and_ciphers() {
         ("ssl_ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA"),
     ];
     let node = Node::start(&wish);
-    assert!(node.log().contains(": TLSv1.1, AES128-SHA (RSA key exchange, CBC)"), "{}", node.log());
+    node.says(": TLSv1.1, AES128-SHA (RSA key exchange, CBC)");
     assert_eq!(version(&node, &[&TLS13]), None);
     let suites = [
         cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,

@@ -277,7 +277,7 @@ fn what_is_missing_fails_its_service_alone() {
     patch(&node, "/services/broken", &json!({ "ca_certificates": ["00000000-0000-4000-8000-00000000dead"] }));
     get(node.proxy(), "/whole").expect(200);
     get(node.proxy(), "/broken").expect(502);
-    assert!(node.log().contains("00000000-0000-4000-8000-00000000dead"), "{}", node.log());
+    node.says("00000000-0000-4000-8000-00000000dead");
     patch(&node, "/services/broken", &json!({ "ca_certificates": [known] }));
     get(node.proxy(), "/broken").expect(200);
     // A certificate that only a vault could give.
@@ -286,7 +286,7 @@ fn what_is_missing_fails_its_service_alone() {
     patch(&node, "/services/broken", &json!({ "client_certificate": { "id": certificate } }));
     get(node.proxy(), "/broken").expect(502);
     get(node.proxy(), "/whole").expect(200);
-    assert!(node.log().contains(certificate.as_str().unwrap()), "{}", node.log());
+    node.says(certificate.as_str().unwrap());
 }
 
 #[test]

@@ -151,8 +151,8 @@ fn the_log_tells_what_clients_offer_and_balancers_say() {
         ("nginx_proxy_add_header", "X-Rtt $tcpinfo_rtt"),
     ];
     let node = node_before(&service, &settings);
-    assert!(node.log().contains("'$tcpinfo_rtt' of 'own' has no value here: "), "{}", node.log());
-    assert!(node.log().contains("nginx_proxy_add_header: the variable '$tcpinfo_rtt' has no value here: "));
+    node.says("'$tcpinfo_rtt' of 'own' has no value here: ");
+    node.says("nginx_proxy_add_header: the variable '$tcpinfo_rtt' has no value here: ");
     let answer = Client::new(&Offer { versions: &[&TLS13], ..Offer::default() }).get(node.proxy_tls(), None, "/");
     let answer = answer.unwrap().response.expect(200);
     assert_eq!(answer.header("X-Rtt"), None);
