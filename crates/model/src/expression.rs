@@ -1,8 +1,8 @@
 //! The language of routes' `expression` and plugins' `condition`: parsing and checking. The router compiles the tree.
 //!
-//! `&&` binds tighter than `||`; `!` stands before parentheses; the left side of a predicate is a field, perhaps inside
-//! `lower(...)` and `any(...)`; the right side a string (`"..."` with escapes or raw `r#"..."#`), an integer, an
-//! address or a network.
+//! `||` binds tighter than `&&`, as in Kong's language (its `atc-router`) and unlike in most; `!` stands before
+//! parentheses; the left side of a predicate is a field, perhaps inside `lower(...)` and `any(...)`; the right side a
+//! string (`"..."` with escapes or raw `r#"..."#`), an integer, an address or a network.
 
 mod check;
 mod parse;
@@ -90,14 +90,37 @@ mod tests {
     }
 
     #[test]
-    fn and_binds_tighter_than_or() {
+    fn or_binds_tighter_than_and() {
+        let tree = |text: &str| Expression::parse(text, false).unwrap();
+        for (bare, whole) in [
+            ("1 && 2 || 3", "1 && (2 || 3)"),
+            ("1 || 2 && 3", "(1 || 2) && 3"),
+            ("1 || 2 && 3 || 4", "(1 || 2) && (3 || 4)"),
+            ("1 || (2 && 3) || 4", "(1 || (2 && 3)) || 4"),
+            ("!(1 || 2 && 3) && 4", "!((1 || 2) && 3) && 4"),
+            ("1 && 2 && 3 || 4", "(1 && 2) && (3 || 4)"),
+        ] {
+            let [bare, whole] = [bare, whole].map(|text| {
+                text.split_inclusive(|c: char| c.is_ascii_digit())
+                    .map(|part| match part.strip_suffix(|c: char| c.is_ascii_digit()) {
+                        Some(before) => format!("{before}net.dst.port == {}", &part[before.len()..]),
+                        None => part.to_owned(),
+                    })
+                    .collect::<String>()
+            });
+            assert_eq!(tree(&bare), tree(&whole), "{bare}");
+        }
+    }
+
+    #[test]
+    fn what_predicates_are_made_of() {
         let tree =
-            Expression::parse(r##"http.path ^= "/b" && http.host == r#"x"y"# || !(net.dst.port >= 0x50)"##, false);
+            Expression::parse(r##"http.path ^= "/b" && http.host == r#"x"y"# && !(net.dst.port >= 0x50)"##, false);
         let path = predicate("http.path", Operator::Prefix, Literal::Text("/b".to_owned()));
         let host = predicate("http.host", Operator::Equals, Literal::Text("x\"y".to_owned()));
         let port = predicate("net.dst.port", Operator::GreaterOrEqual, Literal::Integer(80));
         let both = Expression::And(Box::new(path), Box::new(host));
-        assert_eq!(tree, Ok(Expression::Or(Box::new(both), Box::new(Expression::Not(Box::new(port))))));
+        assert_eq!(tree, Ok(Expression::And(Box::new(both), Box::new(Expression::Not(Box::new(port))))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::regex_budget::{RegexBudget, verdict};
 
 /// Parentheses and transformations inside each other.
 const MAX_DEPTH: usize = 64;
-/// The tree is as deep as a chain of `||` is long, so that is bounded, too.
+/// The tree is as deep as a chain is long, so that is bounded, too.
 const MAX_PREDICATES: usize = 2_000;
 
 /// Longer ones first where one begins like another.
@@ -26,7 +26,7 @@ const OPERATORS: [(&str, Operator); 10] = [
 /// Reads a whole text.
 pub(super) fn expression(text: &str) -> Result<Expression, String> {
     let mut parser = Parser { text, at: 0, predicates: 0, budget: RegexBudget::new() };
-    let tree = parser.or(0)?;
+    let tree = parser.and(0)?;
     parser.blanks();
     if parser.at < text.len() { Err(parser.expected("&&, || or the end")) } else { Ok(tree) }
 }
@@ -39,18 +39,18 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn or(&mut self, depth: usize) -> Result<Expression, String> {
-        let mut left = self.and(depth)?;
-        while self.take("||") {
-            left = Expression::Or(Box::new(left), Box::new(self.and(depth)?));
+    fn and(&mut self, depth: usize) -> Result<Expression, String> {
+        let mut left = self.or(depth)?;
+        while self.take("&&") {
+            left = Expression::And(Box::new(left), Box::new(self.or(depth)?));
         }
         Ok(left)
     }
 
-    fn and(&mut self, depth: usize) -> Result<Expression, String> {
+    fn or(&mut self, depth: usize) -> Result<Expression, String> {
         let mut left = self.term(depth)?;
-        while self.take("&&") {
-            left = Expression::And(Box::new(left), Box::new(self.term(depth)?));
+        while self.take("||") {
+            left = Expression::Or(Box::new(left), Box::new(self.term(depth)?));
         }
         Ok(left)
     }
@@ -63,7 +63,7 @@ impl<'a> Parser<'a> {
         if depth >= MAX_DEPTH {
             return Err(format!("nested too deeply at character {}", self.at));
         }
-        let inner = self.or(depth + 1)?;
+        let inner = self.and(depth + 1)?;
         if !self.take(")") {
             return Err(self.expected(")"));
         }
