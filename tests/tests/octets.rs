@@ -1,7 +1,7 @@
 //! Names and values are octets: what is no UTF-8 is told apart, and goes on as it came. What clients fill has a limit.
 
-use blackbox::http::{Connection, Response, form, json};
-use blackbox::{Node, Usage, eventually};
+use blackbox::http::{Connection, Response, form, get, json};
+use blackbox::{Node, Scripted, Usage, eventually};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -98,6 +98,19 @@ fn contains(response: &Response, part: &[u8]) -> bool {
 fn assert_seen(response: &Response, part: &[u8]) {
     let (part, body) = (part.escape_ascii().to_string(), response.body.escape_ascii().to_string());
     assert!(body.contains(&part), "{part} in {} {body}", response.status);
+}
+
+/// What a service says of its way is kept whole, however many lines it takes.
+#[test]
+fn via_has_all_lines_of_a_service() {
+    let service = Scripted::start("HTTP/1.1 200 OK\r\nVia: 1.1 a\r\nVia: 1.0 b, 1.1 c\r\nContent-Length: 0\r\n\r\n");
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", service.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/").expect(201);
+    let answer = get(node.proxy(), "/").expect(200);
+    let vias: Vec<_> = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("via")).collect();
+    assert_eq!(vias.len(), 1, "{vias:?}");
+    assert!(vias[0].1.starts_with("1.1 a, 1.0 b, 1.1 c, 1.1 bascule/"), "{vias:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Services that stop in the middle.
 
 use crate::setup::{Configuration, Over, SOON, STREAMED, USUAL, everywhere, without_nginx};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SECOND: Configuration = Configuration { timeout: Duration::from_secs(1), ..USUAL };
 const SECOND_STREAMED: Configuration = Configuration { timeout: Duration::from_secs(1), ..STREAMED };
@@ -31,6 +31,41 @@ fn stops_within_its_head() {
         client.waits(SOON).unwrap();
         client.receive(false).unwrap().expect(504);
         assert!(service.closes_within(SOON));
+    });
+}
+
+/// A head has the time as a whole: the next line does not begin it anew.
+#[test]
+fn sends_its_head_in_drops() {
+    everywhere(&SECOND, |case| {
+        let mut client = case.send("POST", "/drops", &[("Content-Length", "0")]);
+        let (mut service, _) = case.service().asked();
+        service.send_raw(b"HTTP/1.1 200 OK\r\n").unwrap();
+        let end = Instant::now() + SOON;
+        let mut closed = false;
+        while !closed && Instant::now() < end {
+            closed = service.send_raw(b"X-A: b\r\n").is_err() || service.closes_within(Duration::from_millis(200));
+        }
+        assert!(closed, "a head is waited for without end");
+        client.receive(false).unwrap().expect(504);
+        assert_eq!(case.logged("/drops").status, 504);
+    });
+}
+
+/// A service that says now and then that it is at work has the time for each of its heads.
+#[test]
+fn is_at_work() {
+    without_nginx(&SECOND, |case| {
+        let mut client = case.send("POST", "/work", &[("Content-Length", "0")]);
+        let (mut service, _) = case.service().asked();
+        let end = Instant::now() + 3 * SECOND.timeout / 2;
+        while Instant::now() < end {
+            service.send_raw(b"HTTP/1.1 102 Processing\r\n\r\n").unwrap();
+            assert!(!service.closes_within(Duration::from_millis(300)), "a service at work is given up");
+        }
+        service.answer("done").unwrap();
+        while client.receive_head().unwrap().status != 200 {}
+        assert_eq!(client.take(4).unwrap(), b"done");
     });
 }
 

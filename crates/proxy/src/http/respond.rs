@@ -361,12 +361,12 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
         fields.set_known(Known::XKongProxyLatency, itoa::Buffer::new().format(latencies.1).as_bytes());
     }
     if headers.via {
-        match fields.known(Known::Via) {
-            None => fields.append_known(Known::Via, via.as_bytes()),
-            Some(before) => {
-                let all = [before, b", ", via.as_bytes()].concat();
-                fields.set_known(Known::Via, &all);
-            }
+        if fields.has(Known::Via) {
+            let before = fields.known_all(Known::Via).filter(|line| !line.is_empty());
+            let all = before.chain([via.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
+            fields.set_known(Known::Via, &all);
+        } else {
+            fields.append_known(Known::Via, via.as_bytes());
         }
     }
     add_common(context, exchange);
