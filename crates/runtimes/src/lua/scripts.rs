@@ -73,4 +73,15 @@ mod tests {
         assert!(called("return function() while true do end end", &[]).unwrap_err().contains("takes too long"));
         assert!(called("return function(", &[]).is_err());
     }
+
+    #[test]
+    fn handlers_of_protected_calls_end_too() {
+        let forever = "function() while true do end end";
+        for code in [format!("xpcall({forever}, {forever})"), format!("xpcall(error, {forever}, 'boom')")] {
+            let error = called(&format!("return function() {code} return 1 end"), &[]).unwrap_err();
+            assert!(error.contains("the phase is over"), "{error}");
+        }
+        let code = "return function() return select(2, xpcall(error, function(e) return e .. '!' end, 'boom')) end";
+        assert_eq!(called(code, &[]).unwrap(), [json!("boom!")]);
+    }
 }

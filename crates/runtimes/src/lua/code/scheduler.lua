@@ -100,7 +100,21 @@ local function plain(ok, ...)
 end
 
 function pcall(...) return checked(plain(real_pcall(...))) end
-function xpcall(...) return checked(plain(real_xpcall(...))) end
+
+-- What ends code is raised from a hook, and no hook runs within the handler that this calls: code could go on there for
+-- ever.
+function xpcall(f, handler, ...)
+  if type(handler) ~= "function" then
+    return checked(plain(real_xpcall(f, handler, ...)))
+  end
+  local function unless_over(...)
+    if slot.over then
+      return ...
+    end
+    return handler(...)
+  end
+  return checked(plain(real_xpcall(f, unless_over, ...)))
+end
 
 local function passed(co, ok, mark, ...)
   if ok and mark == WAIT then
