@@ -57,7 +57,7 @@ impl DataPlane {
         let resolver = Arc::clone(balancers.resolver()) as Arc<dyn Resolve>;
         let network = Network::new(resolver, outbound.of_plugins());
         let compiler = Compiler::new(
-            settings.flavor,
+            settings.matching,
             kinds,
             env.with_memory(memory.clone()).with_network(network.clone()),
             balancers.clone(),

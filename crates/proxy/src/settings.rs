@@ -3,7 +3,7 @@
 use crate::access_log::AccessLog;
 use crate::directives::Directives;
 use crate::listener::{ListenAddress, SocketOptions};
-use crate::router::Flavor;
+use crate::router::Matching;
 use crate::tls::{Chain, Policy, Services};
 use sdk::{ErrorPages, TraceSettings};
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ pub struct Settings {
     pub port_maps: Vec<(u16, u16)>,
     /// Threads that serve requests; each has its own sockets, pools and buffers.
     pub workers: usize,
-    pub flavor: Flavor,
+    pub matching: Matching,
     pub headers: Headers,
     pub error_pages: ErrorPages,
     /// `trusted_ips`, as written.
@@ -184,7 +184,7 @@ impl Default for Settings {
             streams: Streams::default(),
             port_maps: Vec::new(),
             workers: 1,
-            flavor: Flavor::TraditionalCompatible,
+            matching: Matching::default(),
             headers: Headers::default(),
             error_pages: ErrorPages::default(),
             trusted_ips: Vec::new(),

@@ -49,11 +49,7 @@ impl Plane {
             listen,
             port_maps: settings.port_maps.clone(),
             workers: settings.workers,
-            flavor: match settings.text("router_flavor") {
-                "traditional" => router::Flavor::Traditional,
-                "expressions" => router::Flavor::Expressions,
-                _ => router::Flavor::TraditionalCompatible,
-            },
+            matching: matching(settings),
             headers: Headers {
                 server: settings.headers.server,
                 via: settings.headers.via,
@@ -314,6 +310,20 @@ fn services_tls(settings: &Settings) -> Result<Services, String> {
         verify: injected.flag(nginx::LOCATION, "proxy_ssl_verify").unwrap_or_default(),
         identity: certificates::client(settings)?,
     })
+}
+
+fn matching(settings: &Settings) -> router::Matching {
+    router::Matching {
+        flavor: match settings.text("router_flavor") {
+            "traditional" => router::Flavor::Traditional,
+            "expressions" => router::Flavor::Expressions,
+            _ => router::Flavor::TraditionalCompatible,
+        },
+        calculation: match settings.text("route_match_calculation") {
+            "strict" => router::MatchCalculation::Strict,
+            _ => router::MatchCalculation::Original,
+        },
+    }
 }
 
 fn error_pages(settings: &Settings) -> Result<ErrorPages, String> {

@@ -52,6 +52,31 @@ pub enum Flavor {
     Expressions,
 }
 
+/// How routes without expressions are ranked among each other, in flavours other than `traditional`
+/// (`route_match_calculation`, which Kong has since 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MatchCalculation {
+    /// As Kong has always reckoned: the number of kinds of criteria in 32 bits, so that one to three of them count less
+    /// than hosts without wildcards and than a regular expression as the path.
+    #[default]
+    Original,
+    /// As Kong's documentation says: more kinds of criteria first.
+    Strict,
+}
+
+/// The rules by which routes are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Matching {
+    pub flavor: Flavor,
+    pub calculation: MatchCalculation,
+}
+
+impl From<Flavor> for Matching {
+    fn from(flavor: Flavor) -> Matching {
+        Matching { flavor, ..Matching::default() }
+    }
+}
+
 /// What is matched of a request, or of a connection that is to be a stream.
 pub struct Query<'a> {
     /// What a stream is: tcp, tls or udp. `None`: a request.
@@ -98,7 +123,7 @@ pub struct Match<'r> {
 /// All routes, in the order in which they are tried.
 #[derive(Clone, Default)]
 pub struct Router {
-    flavor: Flavor,
+    matching: Matching,
     rules: HashTrieMapSync<Uuid, Arc<Rule>, RandomState>,
     hosts: HostIndex,
     streams: StreamIndex,
@@ -107,15 +132,15 @@ pub struct Router {
 }
 
 /// [`Rule::compile`], or what takes its place in a test.
-type Compile = fn(Flavor, &Arc<Route>, Option<&Arc<Service>>, Option<&Rule>) -> Result<Rule, String>;
+type Compile = fn(Matching, &Arc<Route>, Option<&Arc<Service>>, Option<&Rule>) -> Result<Rule, String>;
 
 /// What the regular expressions of all routes may take, compiled (bytes).
 const REGEX_LIMIT: usize = 1 << 30;
 
 impl Router {
     /// No routes.
-    pub fn new(flavor: Flavor) -> Router {
-        Router { flavor, ..Router::default() }
+    pub fn new(matching: impl Into<Matching>) -> Router {
+        Router { matching: matching.into(), ..Router::default() }
     }
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that cannot
@@ -133,7 +158,7 @@ impl Router {
 
     /// As [`Router::apply`], with these routes only.
     pub fn replace(&self, put: &[(Arc<Route>, Option<Arc<Service>>)]) -> (Router, Vec<(Uuid, String)>) {
-        let mut next = Router::new(self.flavor);
+        let mut next = Router::new(self.matching);
         let errors = next.put(put, self, Rule::compile);
         (next, errors)
     }
@@ -144,13 +169,13 @@ impl Router {
         if !Rule::is_active(route, None) {
             return;
         }
-        match panic::caught(|| Rule::compile(self.flavor, route, None, old.as_deref())) {
+        match panic::caught(|| Rule::compile(self.matching, route, None, old.as_deref())) {
             Ok(Ok(mut rule)) => {
                 rule.defect = Some(defect);
                 self.insert(rule)
             }
             Ok(Err(_matches_nothing)) => None,
-            Err(_) => self.insert(Rule::without_patterns(self.flavor, route, None, defect)),
+            Err(_) => self.insert(Rule::without_patterns(self.matching, route, None, defect)),
         };
     }
 
@@ -169,7 +194,7 @@ impl Router {
             if !Rule::is_active(route, service.as_ref()) {
                 continue;
             }
-            match panic::caught(|| compile(self.flavor, route, service.as_ref(), old.map(Arc::as_ref))) {
+            match panic::caught(|| compile(self.matching, route, service.as_ref(), old.map(Arc::as_ref))) {
                 Ok(Ok(rule)) => errors.extend(self.insert(rule).map(|defect| (route.id, defect))),
                 Ok(Err(error)) => errors.push((route.id, error)),
                 Err(what) => {
@@ -177,7 +202,7 @@ impl Router {
                     match old.filter(|old| old.defect.is_none() && old.route.covers_same(route)) {
                         Some(old) => self.place(Arc::clone(old)),
                         None => {
-                            self.insert(Rule::without_patterns(self.flavor, route, service.as_ref(), defect.clone()));
+                            self.insert(Rule::without_patterns(self.matching, route, service.as_ref(), defect.clone()));
                         }
                     }
                     errors.push((route.id, defect));
@@ -205,7 +230,7 @@ impl Router {
     /// The route of a request.
     pub fn find(&self, query: &Query<'_>) -> Option<Match<'_>> {
         let mut best = Best::default();
-        self.hosts.search(self.flavor, query, &mut best);
+        self.hosts.search(self.matching.flavor, query, &mut best);
         let (candidate, depth) = best.candidate()?;
         Some(self.found(candidate, depth, query))
     }
@@ -216,10 +241,10 @@ impl Router {
         let (mut others, mut found, mut before) = (self.clone(), Vec::new(), None::<Rank>);
         while found.len() < most {
             let mut best = Best::default();
-            others.hosts.search(self.flavor, query, &mut best);
+            others.hosts.search(self.matching.flavor, query, &mut best);
             let Some((rank, candidate)) = best.ranked() else { break };
             let route = Arc::clone(&candidate.rule.route);
-            let decided = before.map(|before| before.decided_by(&rank, self.flavor));
+            let decided = before.map(|before| before.decided_by(&rank, self.matching));
             before = Some(rank);
             others.remove(&route.id);
             found.push((route, decided));
@@ -229,7 +254,7 @@ impl Router {
 
     /// The flavour in the words of the setting.
     pub fn flavor(&self) -> &'static str {
-        match self.flavor {
+        match self.matching.flavor {
             Flavor::Traditional => "traditional",
             Flavor::TraditionalCompatible => "traditional_compatible",
             Flavor::Expressions => "expressions",
@@ -256,7 +281,11 @@ impl Router {
             captures,
             unusable: defect.is_some(),
             wrong_protocol: !query.https && protocol::needs_https(route),
-            path_handling: if self.flavor == Flavor::Traditional { route.path_handling } else { PathHandling::V0 },
+            path_handling: if self.matching.flavor == Flavor::Traditional {
+                route.path_handling
+            } else {
+                PathHandling::V0
+            },
             rule: &candidate.rule,
         }
     }
@@ -321,7 +350,7 @@ impl<'r> Match<'r> {
 
 impl std::fmt::Debug for Router {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Router").field("flavor", &self.flavor).field("routes", &self.len()).finish()
+        f.debug_struct("Router").field("matching", &self.matching).field("routes", &self.len()).finish()
     }
 }
 

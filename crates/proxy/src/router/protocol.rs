@@ -1,5 +1,6 @@
 //! Requests that fit a route in all but the protocol.
 
+use super::Flavor;
 use model::entities::{Protocol, Protocols, Route};
 use wire::{Fields, Known, Version};
 
@@ -59,6 +60,17 @@ pub fn needs_https(route: &Route) -> bool {
     only(Protocol::Https, Protocol::Http) || only(Protocol::Wss, Protocol::Ws)
 }
 
+/// Whether requests of a route must come over TLS, or without; `None`: either way. The flavour `expressions` matches
+/// protocols as one more condition on what carries the request, but for routes of https only, whose other requests are
+/// told so.
+pub(super) fn tls_asked(flavor: Flavor, route: &Route) -> Option<bool> {
+    let secure = Protocols::default().with(Protocol::Https).with(Protocol::Grpcs).with(Protocol::Wss);
+    let plain = Protocols::default().with(Protocol::Http).with(Protocol::Grpc).with(Protocol::Ws);
+    let (of_tls, without) = (route.protocols.intersects(secure), route.protocols.intersects(plain));
+    let told = [Protocol::Https, Protocol::Wss].iter().any(|&only| route.protocols == Protocols::default().with(only));
+    (flavor == Flavor::Expressions && of_tls != without && !told).then_some(of_tls)
+}
+
 fn asks_for_websocket(version: Version, fields: &Fields) -> bool {
     let upgrade = fields.known(Known::Upgrade);
     version >= Version::Http11 && upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
@@ -68,6 +80,29 @@ fn asks_for_websocket(version: Version, fields: &Fields) -> bool {
 mod tests {
     use super::*;
     use crate::router::tests::route;
+
+    #[test]
+    fn expressions_ask_for_what_carries_a_request() {
+        let asked = |flavor, protocols: &[Protocol]| {
+            let protocols = protocols.iter().fold(Protocols::default(), |set, &p| set.with(p));
+            tls_asked(flavor, &Route { protocols, ..route(1) })
+        };
+        for (protocols, expected) in [
+            (&[Protocol::Http] as &[_], Some(false)),
+            (&[Protocol::Grpc], Some(false)),
+            (&[Protocol::Http, Protocol::Grpc], Some(false)),
+            (&[Protocol::Https], None),
+            (&[Protocol::Wss], None),
+            (&[Protocol::Grpcs], Some(true)),
+            (&[Protocol::Https, Protocol::Grpcs], Some(true)),
+            (&[Protocol::Http, Protocol::Https], None),
+            (&[Protocol::Grpc, Protocol::Grpcs], None),
+        ] {
+            assert_eq!(asked(Flavor::Expressions, protocols), expected, "{protocols:?}");
+            assert_eq!(asked(Flavor::TraditionalCompatible, protocols), None);
+        }
+    }
+
     #[test]
     fn names_what_is_missing() {
         let with = |protocols: &[Protocol]| Route {

@@ -1,6 +1,6 @@
 //! Which of several fitting routes wins.
 
-use super::Flavor;
+use super::{Flavor, MatchCalculation, Matching};
 use model::entities::{Address, Route, Uuid};
 use model::hostname;
 use std::cmp::Reverse;
@@ -21,12 +21,13 @@ pub struct Rank {
 
 impl Rank {
     /// The rank of one path (by its position; `None`: the route has none) of a route.
-    pub fn new(flavor: Flavor, route: &Route, path: Option<usize>) -> Rank {
+    pub fn new(matching: Matching, route: &Route, path: Option<usize>) -> Rank {
         let text = path.map(|at| route.paths[at].as_str());
-        let criteria = match flavor {
-            Flavor::TraditionalCompatible | Flavor::Expressions if route.protocols.are_of_streams() => stream(route),
-            Flavor::Traditional => traditional(route, text),
-            Flavor::TraditionalCompatible | Flavor::Expressions => compatible(route, text),
+        let criteria = match (matching.flavor, matching.calculation) {
+            (Flavor::Traditional, _) => traditional(route, text),
+            _ if route.protocols.are_of_streams() => stream(route),
+            (_, MatchCalculation::Original) => original(route, text),
+            (_, MatchCalculation::Strict) => strict(route, text),
         };
         Rank {
             criteria,
@@ -44,7 +45,7 @@ impl Rank {
     }
 
     /// What puts it before another one, for whoever wants to know.
-    pub fn decided_by(&self, other: &Rank, flavor: Flavor) -> &'static str {
+    pub fn decided_by(&self, other: &Rank, matching: Matching) -> &'static str {
         let differ = self.criteria ^ other.criteria;
         if differ == 0 {
             return match () {
@@ -60,16 +61,34 @@ impl Rank {
         if self.criteria >> 127 == 1 {
             return "a higher priority";
         }
-        match (127 - differ.leading_zeros(), flavor) {
-            (80.., _) => "more kinds of criteria",
-            (64..80, _) => "weightier kinds of criteria",
-            (61.., Flavor::TraditionalCompatible | Flavor::Expressions) => "more kinds of criteria",
-            (62, _) => "a wildcard host with a port",
-            (61, _) | (60, Flavor::TraditionalCompatible | Flavor::Expressions) => "hosts without wildcards",
-            (60 | 51, _) => "a regular expression as its path",
-            (52..60, _) => "more headers",
-            (19..51, _) => "a higher regex_priority, or a longer path",
-            _ => "a longer path",
+        let highest = 127 - differ.leading_zeros();
+        match (matching.flavor, matching.calculation) {
+            (Flavor::Traditional, _) => match highest {
+                80.. => "more kinds of criteria",
+                64..80 => "weightier kinds of criteria",
+                62 => "a wildcard host with a port",
+                61 => "hosts without wildcards",
+                60 | 51 => "a regular expression as its path",
+                52..60 => "more headers",
+                19..51 => "a higher regex_priority, or a longer path",
+                _ => "a longer path",
+            },
+            (_, MatchCalculation::Strict) => match highest {
+                61.. => "more kinds of criteria",
+                60 => "hosts without wildcards",
+                52..60 => "more headers",
+                51 => "a regular expression as its path",
+                19..51 => "a higher regex_priority, or a longer path",
+                _ => "a longer path",
+            },
+            (_, MatchCalculation::Original) => match highest {
+                88 => "hosts without wildcards",
+                87 => "a regular expression as its path",
+                84.. => "more kinds of criteria",
+                51..84 => "more headers, or a higher regex_priority",
+                19..51 => "a higher regex_priority",
+                _ => "a longer path",
+            },
         }
     }
 
@@ -80,11 +99,29 @@ impl Rank {
 }
 
 /// Number of kinds of criteria, exact hosts only, number of headers, regex, its priority, length of the prefix:
-/// the bit layout of Kong's expression router for routes without expression.
-fn compatible(route: &Route, path: Option<&str>) -> u128 {
+/// the bit layout that Kong's expression router means for routes without expression.
+fn strict(route: &Route, path: Option<&str>) -> u128 {
     let weight = kinds(route).count_ones() as u128;
-    let plain = !route.hosts.is_empty() && !has_wildcard(route);
-    weight << 61 | (plain as u128) << 60 | headers(route) << 52 | path_bits(route, path)
+    weight << 61 | (has_plain_hosts(route) as u128) << 60 | headers(route) << 52 | path_bits(route, path)
+}
+
+/// That layout as Kong has it: LuaJIT shifts plain numbers within 32 bits, modulo 32, and extends the sign of the sum.
+/// So four kinds of criteria come before all else and fewer of them after exact hosts and regexes, and the number of
+/// headers is mixed with the priority of a regex. What overflows there, and so comes first (a priority below 0), does
+/// not here.
+fn original(route: &Route, path: Option<&str>) -> u128 {
+    let weight = kinds(route).count_ones() as u128;
+    let many = weight >= 4;
+    let regex = path.is_some_and(|path| path.starts_with('~'));
+    let priority = if regex { route.regex_priority.clamp(i32::MIN.into(), i32::MAX.into()) } else { 0 };
+    let length = if regex { 0 } else { path.map_or(0, |path| path.len().min(0x7ffff)) };
+    (many as u128) << 89
+        | ((has_plain_hosts(route) && !many) as u128) << 88
+        | ((regex && !many) as u128) << 87
+        | weight << 84
+        | (headers(route) << 1 | priority.max(0) as u128) << 51
+        | ((priority.min(0) - i64::from(i32::MIN)) as u128) << 19
+        | length as u128
 }
 
 /// For streams: server names, or both ends of the connection; then what is asked of the source, and of the destination.
@@ -105,10 +142,9 @@ fn address_bits(addresses: &[Address]) -> u128 {
 /// Number of kinds of criteria, then which ones, then the order among routes with the same.
 fn traditional(route: &Route, path: Option<&str>) -> u128 {
     let kinds = kinds(route);
-    let plain = !route.hosts.is_empty() && !has_wildcard(route);
     let wildcard_port = route.hosts.iter().any(|h| h.contains('*') && hostname::split_port(h.as_bytes()).1.is_some());
     let regex = path.is_some_and(|p| p.starts_with('~'));
-    let order = (wildcard_port as u128) << 2 | (plain as u128) << 1 | regex as u128;
+    let order = (wildcard_port as u128) << 2 | (has_plain_hosts(route) as u128) << 1 | regex as u128;
     let weight = kinds.count_ones() as u128;
     weight << 80 | (kinds as u128) << 64 | order << 60 | headers(route) << 52 | path_bits(route, path)
 }
@@ -127,8 +163,8 @@ fn kinds(route: &Route) -> u8 {
     kinds.into_iter().fold(0, |bits, kind| bits << 1 | kind as u8)
 }
 
-fn has_wildcard(route: &Route) -> bool {
-    route.hosts.iter().any(|h| h.contains('*'))
+fn has_plain_hosts(route: &Route) -> bool {
+    !route.hosts.is_empty() && !route.hosts.iter().any(|host| host.contains('*'))
 }
 
 fn headers(route: &Route) -> u128 {

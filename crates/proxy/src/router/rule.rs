@@ -5,7 +5,7 @@ use super::keys::{Key, KeyValue};
 use super::literals;
 use super::rank::Rank;
 use super::subject::Subject;
-use super::{Flavor, Query};
+use super::{Flavor, Matching, Query, protocol};
 use model::address::Cidr;
 use model::entities::{Address, Protocols, Route, Service};
 use model::hostname::{self, HostnamePattern, HostnameSet};
@@ -31,6 +31,8 @@ pub struct Rule {
     snis: HostnameSet,
     sources: Vec<AddressRule>,
     destinations: Vec<AddressRule>,
+    /// Whether requests must come over TLS, or without; `None`: either way.
+    tls: Option<bool>,
     /// In place of all the others.
     expression: Option<Condition>,
     /// Once under the list of its hosts in the index instead of once under each.
@@ -92,14 +94,14 @@ impl Rule {
     /// Compiles a route; `old` is an earlier version of it, whose regexes are used again. What is wrong with it is its
     /// [`Rule::defect`]; a route that no request can match is an error.
     pub fn compile(
-        flavor: Flavor,
+        matching: Matching,
         route: &Arc<Route>,
         service: Option<&Arc<Service>>,
         old: Option<&Rule>,
     ) -> Result<Rule, String> {
         if let Some(text) = &route.expression {
             let mut rule = Rule::from_expression(text, route, service);
-            if flavor != Flavor::Expressions {
+            if matching.flavor != Flavor::Expressions {
                 rule.defect.get_or_insert_with(|| "expression: needs router_flavor = expressions".into());
             }
             return Ok(rule);
@@ -110,7 +112,7 @@ impl Rule {
             return Err("nothing to match: none of hosts, paths, methods, headers and snis is set".into());
         }
         let mut defects = Defects::default();
-        if nets && flavor != Flavor::Expressions && !route.protocols.intersects(Protocols::STREAMS) {
+        if nets && matching.flavor != Flavor::Expressions && !route.protocols.intersects(Protocols::STREAMS) {
             defects.add("sources, destinations: need router_flavor = expressions on http routes".into());
         }
         let mut budget = RegexBudget::new();
@@ -121,11 +123,11 @@ impl Rule {
             .collect();
         let mut paths = Vec::with_capacity(route.paths.len().max(1));
         for (at, path) in route.paths.iter().enumerate() {
-            let rank = Rank::new(flavor, route, Some(at));
-            paths.push(PathPattern::parse(flavor, path, rank, &mut budget, old, &mut defects));
+            let rank = Rank::new(matching, route, Some(at));
+            paths.push(PathPattern::parse(matching.flavor, path, rank, &mut budget, old, &mut defects));
         }
         if paths.is_empty() {
-            paths.push(PathPattern::any(Rank::new(flavor, route, None), Box::default()));
+            paths.push(PathPattern::any(Rank::new(matching, route, None), Box::default()));
         }
         let hosts: BTreeSet<_> = route.hosts.iter().map(|host| HostPattern::parse(host)).collect();
         let exact = headers.iter().filter(|header: &&HeaderRule| header.regexes.is_empty());
@@ -150,6 +152,7 @@ impl Rule {
             snis: snis.collect(),
             sources: addresses(&route.sources),
             destinations: addresses(&route.destinations),
+            tls: protocol::tls_asked(matching.flavor, route),
             expression: None,
             regex_size: budget.used(),
             defect: defects.first,
@@ -161,7 +164,7 @@ impl Rule {
         let condition = match Condition::parse(text, route.protocols.are_of_streams(), &mut budget) {
             Ok(condition) => condition,
             // It might be for any request.
-            Err(defect) => return Rule::without_patterns(Flavor::Expressions, route, service, defect),
+            Err(defect) => return Rule::without_patterns(Flavor::Expressions.into(), route, service, defect),
         };
         let places = condition.places();
         // One place without host makes the route one for all hosts.
@@ -184,6 +187,7 @@ impl Rule {
             snis: HostnameSet::default(),
             sources: Vec::new(),
             destinations: Vec::new(),
+            tls: protocol::tls_asked(Flavor::Expressions, route),
             expression: Some(condition),
             regex_size: budget.used(),
             defect: None,
@@ -192,19 +196,19 @@ impl Rule {
 
     /// What stands for a route of which nothing can be compiled: it goes by the plain text of its record.
     pub fn without_patterns(
-        flavor: Flavor,
+        matching: Matching,
         route: &Arc<Route>,
         service: Option<&Arc<Service>>,
         defect: String,
     ) -> Rule {
         let plain = |(at, path): (usize, &String)| {
             let prefix = path.strip_prefix('~').map_or(&**path, plain_prefix);
-            PathPattern::any(Rank::new(flavor, route, Some(at)), prefix.as_bytes().into())
+            PathPattern::any(Rank::new(matching, route, Some(at)), prefix.as_bytes().into())
         };
         let mut paths: Vec<_> = route.paths.iter().enumerate().map(plain).collect();
         if paths.is_empty() {
             let by_expression = route.expression.is_some();
-            let rank = if by_expression { Rank::of_expression(route) } else { Rank::new(flavor, route, None) };
+            let rank = if by_expression { Rank::of_expression(route) } else { Rank::new(matching, route, None) };
             paths.push(PathPattern::any(rank, Box::default()));
         }
         let hosts: BTreeSet<_> = route.hosts.iter().map(|host| HostPattern::parse(host)).collect();
@@ -219,6 +223,7 @@ impl Rule {
             snis: HostnameSet::default(),
             sources: Vec::new(),
             destinations: Vec::new(),
+            tls: protocol::tls_asked(matching.flavor, route),
             expression: None,
             regex_size: 0,
             defect: Some(defect),
@@ -264,6 +269,9 @@ impl Rule {
 
     /// Whether everything but host and path fits.
     pub fn fits(&self, query: &Query<'_>) -> bool {
+        if query.stream.is_none() && self.tls.is_some_and(|tls| tls != query.tls) {
+            return false;
+        }
         if let Some(condition) = &self.expression {
             return condition.holds(query, &mut None);
         }

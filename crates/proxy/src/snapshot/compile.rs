@@ -11,7 +11,7 @@ use super::state::{Batch, State};
 use super::{Chains, Map, Prepared, Replacement, Snapshot};
 use crate::balancer::{Balancers, Rings};
 use crate::panic;
-use crate::router::{Flavor, Router};
+use crate::router::{Matching, Router};
 use crate::tls::{self, Certificates, Identity, Outbound};
 use model::Record;
 use sdk::{Env, ErrorPages, PluginKind};
@@ -29,7 +29,7 @@ pub struct Change<'a> {
 
 /// Holds what is needed to make the next snapshot.
 pub struct Compiler {
-    flavor: Flavor,
+    matching: Matching,
     balancers: Balancers,
     state: State,
     /// `state` has not been left half changed by a failure.
@@ -42,7 +42,7 @@ pub struct Compiler {
 impl Compiler {
     /// A compiler whose current snapshot is empty.
     pub fn new(
-        flavor: Flavor,
+        matching: Matching,
         kinds: &'static [&'static dyn PluginKind],
         env: Env,
         balancers: Balancers,
@@ -51,9 +51,9 @@ impl Compiler {
         error_pages: ErrorPages,
     ) -> Compiler {
         balancers.secure(&outbound, &certificates);
-        let current = Arc::new(empty(flavor, certificates, outbound, Arc::new(error_pages)));
+        let current = Arc::new(empty(matching, certificates, outbound, Arc::new(error_pages)));
         let state = State::new(kinds, env.clone());
-        Compiler { flavor, balancers, state, intact: true, kinds, env, current }
+        Compiler { matching, balancers, state, intact: true, kinds, env, current }
     }
 
     /// The snapshot in force.
@@ -87,7 +87,7 @@ impl Compiler {
         state.former_certificates = Some(self.current.certificates.clone());
         let current = &self.current;
         let next = empty(
-            self.flavor,
+            self.matching,
             current.certificates.emptied(),
             current.outbound.emptied(),
             Arc::clone(&current.error_pages),
@@ -161,9 +161,9 @@ fn finish(
 }
 
 /// A snapshot of nothing.
-fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_pages: Arc<ErrorPages>) -> Snapshot {
+fn empty(matching: Matching, certificates: Certificates, outbound: Outbound, error_pages: Arc<ErrorPages>) -> Snapshot {
     Snapshot {
-        router: Router::new(flavor),
+        router: Router::new(matching),
         chains: Chains::default(),
         rings: Rings::default(),
         consumers: Consumers::default(),

@@ -243,6 +243,36 @@ fn the_more_specific_of_equals_wins_then_the_older() {
     assert_eq!(Ask::get("", "/n").id(&router), Some(15));
 }
 
+/// What more kinds of criteria count beside hosts without wildcards and regular expressions.
+#[test]
+fn kinds_of_criteria_count_as_they_are_reckoned() {
+    let plain = || Route { hosts: texts(&["a.test"]), ..route(1) };
+    let regex = || Route { paths: texts(&["~/a"]), ..route(1) };
+    let two = |id| Route { paths: texts(&["/a"]), methods: texts(&["GET"]), ..route(id) };
+    let three = || Route { hosts: texts(&["*.test"]), ..two(2) };
+    let four = || Route { headers: vec![("x-a".into(), texts(&["1"]))], ..three() };
+    for (first, second, original, strict) in [
+        (plain(), two(2), 1, 2),
+        (regex(), two(2), 1, 2),
+        (plain(), three(), 1, 2),
+        (Route { hosts: texts(&["a.test"]), ..regex() }, three(), 1, 2),
+        (plain(), regex(), 1, 1),
+        (plain(), four(), 2, 2),
+        (regex(), four(), 2, 2),
+        (Route { hosts: texts(&["a.test"]), ..two(1) }, three(), 1, 1),
+    ] {
+        let mut second = second;
+        second.id = Uuid::from_u128(2);
+        for (calculation, expected) in [(MatchCalculation::Original, original), (MatchCalculation::Strict, strict)] {
+            let put = [first.clone(), second.clone()].map(|route| (Arc::new(route), None));
+            let (router, errors) = Router::new(Matching { calculation, ..Matching::default() }).apply(&put, &[]);
+            assert_eq!(errors, []);
+            let found = Ask::get("a.test", "/a").header("x-a", "1").id(&router);
+            assert_eq!(found, Some(expected), "{calculation:?} {first:?} {second:?}");
+        }
+    }
+}
+
 #[test]
 fn hosts_with_and_without_ports() {
     let routes = || {
@@ -350,6 +380,25 @@ fn protocols_and_services() {
     assert_eq!(path.as_str(), "/svc/b/c");
     let (router, _) = router.apply(&[(put[2].0.clone(), Some(on))], &[]);
     assert_eq!(Ask::get("", "/a/b").id(&router), Some(3));
+}
+
+/// In the flavour of expressions what a route's protocols leave out goes to the next route.
+#[test]
+fn protocols_are_conditions_of_expressions() {
+    let on = |protocol, id, expression: bool| Route {
+        protocols: protocols(&[protocol]),
+        expression: expression.then(|| r#"http.path ^= "/""#.into()),
+        paths: if expression { vec![] } else { texts(&["/"]) },
+        ..route(id)
+    };
+    for expression in [true, false] {
+        let routes = vec![on(Protocol::Http, 9, expression), on(Protocol::Https, 1, expression)];
+        let router = router(Flavor::Expressions, routes);
+        assert_eq!(Ask::get("", "/").id(&router), Some(9));
+        assert_eq!(Ask { tls: true, ..Ask::get("", "/") }.id(&router), Some(1));
+    }
+    let compatible = router(Flavor::default(), vec![on(Protocol::Http, 9, false), on(Protocol::Https, 1, false)]);
+    assert_eq!(Ask { tls: true, ..Ask::get("", "/") }.id(&compatible), Some(9));
 }
 
 #[test]

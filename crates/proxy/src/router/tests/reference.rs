@@ -7,26 +7,26 @@ use regex::Regex;
 
 /// The straightforward router: every path of every route, sorted, tried one after the other.
 struct Reference {
-    flavor: Flavor,
+    matching: Matching,
     entries: Vec<(Arc<Route>, Option<usize>, Option<Regex>)>,
 }
 
 impl Reference {
-    fn new(flavor: Flavor, routes: &[Arc<Route>]) -> Reference {
+    fn new(matching: Matching, routes: &[Arc<Route>]) -> Reference {
         let mut entries = Vec::new();
         for route in routes {
             if route.paths.is_empty() {
                 entries.push((route.clone(), None, None));
             }
             for (at, path) in route.paths.iter().enumerate() {
-                let regex = path.strip_prefix('~').map(|p| match flavor {
+                let regex = path.strip_prefix('~').map(|p| match matching.flavor {
                     Flavor::Traditional => Regex::new(&format!("^(?:{p})")).unwrap(),
                     _ => Regex::new(&format!("^{p}")).unwrap(),
                 });
                 entries.push((route.clone(), Some(at), regex));
             }
         }
-        Reference { flavor, entries }
+        Reference { matching, entries }
     }
 
     fn find(&self, ask: &Ask) -> Option<(u128, Option<usize>)> {
@@ -60,14 +60,19 @@ impl Reference {
             !route.snis.is_empty(),
         ]
         .map(flag);
-        let mut order = vec![kinds.iter().sum()];
-        if self.flavor == Flavor::Traditional {
-            order.extend(kinds);
-            order.extend([wild_port, plain, flag(regex), route.headers.len() as i64]);
-        } else {
-            order.extend([plain, route.headers.len() as i64, flag(regex)]);
-        }
-        order.push(if regex { route.regex_priority } else { 0 });
+        let (count, headers) = (kinds.iter().sum::<i64>(), route.headers.len() as i64);
+        let priority = if regex { route.regex_priority } else { 0 };
+        let mut order = match (self.matching.flavor, self.matching.calculation) {
+            (Flavor::Traditional, _) => {
+                let kinds = [count].into_iter().chain(kinds);
+                kinds.chain([wild_port, plain, flag(regex), headers, priority]).collect()
+            }
+            (_, MatchCalculation::Strict) => vec![count, plain, headers, flag(regex), priority],
+            (_, MatchCalculation::Original) if count < 4 => {
+                vec![0, plain, flag(regex), count, headers * 2 | priority.max(0), priority.min(0)]
+            }
+            (_, MatchCalculation::Original) => vec![1, count, headers * 2 | priority.max(0), priority.min(0)],
+        };
         order.push(if regex { 0 } else { path.map_or(0, str::len) as i64 });
         order.extend([closeness as i64, -route.created_at]);
         (order, route.id, -(at.unwrap_or(0) as i64))
@@ -83,7 +88,7 @@ impl Reference {
         if name.is_empty() {
             return None;
         }
-        let traditional = self.flavor == Flavor::Traditional;
+        let traditional = self.matching.flavor == Flavor::Traditional;
         let fitting = route.hosts.iter().filter_map(|pattern| {
             let (want, want_port) =
                 pattern.split_once(':').map_or((&**pattern, None), |(n, p)| (n, p.parse::<u32>().ok()));
@@ -265,10 +270,12 @@ impl Dice {
 
 #[test]
 fn agrees_with_trying_all_routes() {
-    for flavor in [Flavor::TraditionalCompatible, Flavor::Traditional, Flavor::Expressions] {
-        let mut dice = Dice(flavor as u64 + 11);
+    let flavors = [Flavor::TraditionalCompatible, Flavor::Traditional, Flavor::Expressions];
+    let strict = flavors.map(|flavor| Matching { flavor, calculation: MatchCalculation::Strict });
+    for (seed, matching) in flavors.map(Matching::from).into_iter().chain(strict).enumerate() {
+        let mut dice = Dice(seed as u64 + 11);
         for _ in 0..15 {
-            let mut router = Router::new(flavor);
+            let mut router = Router::new(matching);
             let mut routes: Vec<Arc<Route>> = Vec::new();
             // The routes come, change and go in several steps, as they do in life.
             for _ in 0..5 {
@@ -288,7 +295,7 @@ fn agrees_with_trying_all_routes() {
                     routes.push(route);
                 }
                 assert_eq!(router.len(), routes.len());
-                let reference = Reference::new(flavor, &routes);
+                let reference = Reference::new(matching, &routes);
                 for _ in 0..60 {
                     let ask = dice.ask();
                     let found = router.find(&ask.query()).map(|m| (m.route().id.as_u128(), m.matched_path));
@@ -303,7 +310,7 @@ fn agrees_with_trying_all_routes() {
                     assert_eq!(
                         found,
                         expected,
-                        "{flavor:?} {} {} {} {:?} {:?}\n{:#?}",
+                        "{matching:?} {} {} {} {:?} {:?}\n{:#?}",
                         ask.method,
                         ask.host.escape_ascii(),
                         ask.path,

@@ -11,7 +11,7 @@ use crate::balancer::Balancers;
 use crate::chain::run_access;
 use crate::dns;
 use crate::published::Published;
-use crate::router::{Flavor, Query};
+use crate::router::{Matching, Query};
 use crate::tls::Services;
 use model::Effect;
 use sdk::{CredentialEntity, CredentialKey, Env, Exchange, Fields, Phases, Plugin, PluginKind, Step, testing};
@@ -84,7 +84,7 @@ impl Stage {
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
         let compiler = Compiler::new(
-            Flavor::default(),
+            Matching::default(),
             &[&Moody("moody"), &Moody("rotten")],
             Env::default(),
             balancers.clone(),
