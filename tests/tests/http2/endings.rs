@@ -7,7 +7,7 @@ use crate::raw::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, block, frame,
 };
 use blackbox::http::{form, json};
-use blackbox::{Backend, Node, PATIENCE};
+use blackbox::{Backend, Node, PATIENCE, Service, eventually};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -60,6 +60,64 @@ fn an_answer_is_whole_before_the_stream_of_an_upload_is_ended() {
     raw.0.write_all(&frame(DATA, 0, 1, &[b'x'; 1000])).unwrap();
     raw.0.write_all(&head("GET", "/", 3, END_STREAM)).unwrap();
     while !matches!(raw.next().unwrap(), frame if frame.kind == DATA && frame.stream == 3 && frame.ends()) {}
+}
+
+/// A request that is taken back before anybody has looked at it was one, and is logged as what it is. No service hears
+/// of it.
+#[test]
+fn what_is_reset_at_once_is_logged() {
+    let backend = Backend::start("a");
+    let node = answering(&backend, &[("nginx_worker_processes", "1")]);
+    let mut raw = Raw::open(&node);
+    let cancel = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    let frames = [head("GET", "/gone", 1, END_STREAM), cancel, head("GET", "/there", 3, END_STREAM)];
+    raw.0.write_all(&frames.concat()).unwrap();
+    while !matches!(raw.next().unwrap(), frame if frame.kind == DATA && frame.stream == 3 && frame.ends()) {}
+    let log = || std::fs::read_to_string(node.prefix().join("logs/access.log")).unwrap_or_default();
+    eventually("both are logged", || log().contains("\"GET /there HTTP/2.0\" 200"));
+    eventually("both are logged", || log().contains("\"GET /gone HTTP/2.0\" 499 0"));
+    assert_eq!(backend.requests(), 1);
+}
+
+/// A client that does not keep to the limit is told to go, and has the answers that it waits for.
+#[test]
+fn streams_without_end_do_not_end_those_under_way() {
+    let service = Service::start();
+    let node = crate::node(
+        &service,
+        &[("proxy_listen", "127.0.0.1:0 http2"), ("nginx_http_http2_max_concurrent_streams", "1")],
+    );
+    let mut raw = Raw::open(&node);
+    raw.0.write_all(&head("GET", "/first", 1, END_STREAM)).unwrap();
+    let (mut asked, _) = service.asked();
+    let more: Vec<u8> = (1..=150).flat_map(|n| head("GET", "/more", 2 * n + 1, END_STREAM)).collect();
+    raw.0.write_all(&more).unwrap();
+    let mut refused = 0;
+    let goaway = loop {
+        let frame = raw.next().unwrap();
+        match frame.kind {
+            RST_STREAM => refused += 1,
+            GOAWAY => break frame,
+            _ => {}
+        }
+    };
+    assert_eq!(refused, 101);
+    assert_eq!(goaway.payload[4..8], [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
+    asked.answer("done").unwrap();
+    let mut content = Vec::new();
+    loop {
+        let frame = raw.next().unwrap();
+        assert!(frame.kind != RST_STREAM, "{frame:?}");
+        if frame.kind == DATA && frame.stream == 1 {
+            content.extend_from_slice(&frame.payload);
+            if frame.ends() {
+                break;
+            }
+        }
+    }
+    assert_eq!(content, b"done");
+    // Nothing is under way any more.
+    assert_eq!(raw.0.read(&mut [0]).unwrap(), 0);
 }
 
 /// A client that ends its upload in time has its stream ended by nobody.

@@ -109,6 +109,11 @@ impl Downstream<'_> {
         }
     }
 
+    /// Whether it is known already that nobody will read an answer.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Downstream::Http2(stream) if stream.is_reset())
+    }
+
     /// Queues an interim response (1xx but 101).
     pub fn queue_interim(&mut self, head: &mut ResponseHead) {
         match self {

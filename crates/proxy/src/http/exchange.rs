@@ -314,6 +314,10 @@ async fn ask(
     if chain.has(Phases::KEEPS_LINES) {
         exchange.kept_lines = Some(Box::new(exchange.request.fields.clone()));
     }
+    // What a client takes back at once costs services nothing.
+    if downstream.is_reset() && !context.limits().proxy_ignore_client_abort {
+        return Err(Refusal::ClientClosed);
+    }
     request::prepare(context, exchange, &stripped, payload);
     match attempt::run(context, exchange, downstream, upload, payload).await {
         Ok(upstream) => Ok(upstream),

@@ -140,6 +140,9 @@ impl Connection {
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ServerStream, Error>>> {
         loop {
             if let Some(code) = self.failed {
+                if let Some(stream) = self.next() {
+                    return Poll::Ready(Some(Ok(stream)));
+                }
                 // That the client hears why is a courtesy.
                 let _ = ready!(self.poll_flush(cx));
                 return Poll::Ready(Some(Err(Error::Protocol(code))));

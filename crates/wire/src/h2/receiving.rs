@@ -10,7 +10,6 @@ use crate::message::Fields;
 use crate::net::Overhead;
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
 /// How many streams may be busy for each that may be open: those that the client has reset may not have noticed yet.
 const BUSY: usize = 2;
@@ -88,7 +87,8 @@ impl Receiving {
         if of_stream.is_some_and(|of_stream| of_stream != (header.stream != 0)) {
             return Err(Code::PROTOCOL_ERROR);
         }
-        if matches!(header.kind, DATA | HEADERS | CONTINUATION) {
+        // Heads that come when no more streams are taken serve nobody.
+        if header.kind == DATA || (matches!(header.kind, HEADERS | CONTINUATION) && shared.leaving != Leaving::Final) {
             self.overhead.serve(content.len());
         }
         match header.kind {
@@ -192,7 +192,8 @@ impl Receiving {
         }
         if shared.open().len() >= limit as usize || shared.busy >= BUSY * limit as usize {
             self.skip(octets)?;
-            return shared.refuse_stream(id, limit);
+            shared.refuse_stream(id, limit);
+            return Ok(());
         }
         let mut head = shared.pool.head();
         let read = section::request(&mut self.decoder, octets, ends, &self.limits.heads, &mut head)
@@ -310,15 +311,9 @@ fn reset(header: Header, content: &[u8], shared: &mut Shared) -> Done {
     let Some(state) = shared.find(header.stream) else { return Ok(()) };
     shared.close(&state, false);
     state.cut();
-    let before = shared.opened.len();
-    shared.opened.retain(|opened| !Rc::ptr_eq(opened, &state));
-    if shared.opened.len() < before {
-        // Nobody has looked at it, and nobody will.
-        shared.busy -= 1;
-        shared.release(state.window.get().held());
-        return shared.count_mistake();
-    }
-    Ok(())
+    // It was not looked at yet. It will be: a request was begun, and is logged as one that was given up.
+    let is_new = state.head.borrow().is_some();
+    if is_new { shared.count_mistake() } else { Ok(()) }
 }
 
 fn settings(header: Header, content: &[u8], shared: &mut Shared) -> Done {

@@ -217,15 +217,19 @@ impl Shared {
         self.refused = self.refused.saturating_sub(1);
     }
 
-    /// A stream is one too many; the error: there were too many of those.
-    pub fn refuse_stream(&mut self, id: u32, limit: u32) -> Result<(), Code> {
+    /// A stream is one too many. When there were too many of those, the connection takes no more: those that are under
+    /// way come to their end.
+    pub fn refuse_stream(&mut self, id: u32, limit: u32) {
         self.push_reset(id, Code::REFUSED_STREAM);
         self.over.push_back((id, true));
         if self.over.len() > REMEMBERED {
             self.over.pop_front();
         }
         self.refused += 1;
-        if self.refused > REFUSED.max(limit as usize) { Err(Code::ENHANCE_YOUR_CALM) } else { Ok(()) }
+        if self.refused > REFUSED.max(limit as usize) {
+            self.leaving = Leaving::Final;
+            self.push_goaway(Code::ENHANCE_YOUR_CALM);
+        }
     }
 
     pub fn push_reset(&mut self, id: u32, code: Code) {
@@ -342,7 +346,6 @@ impl Shared {
     /// Nothing will come or go any more.
     pub fn lose(&mut self) {
         self.lost = true;
-        self.opened.clear();
         self.streams.drain(..).for_each(|state| state.cut());
         self.wake_writers();
         self.leavers.drain(..).for_each(|(_, waker)| waker.wake());

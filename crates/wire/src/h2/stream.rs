@@ -141,6 +141,11 @@ impl ServerStream {
         Poll::Pending
     }
 
+    /// Whether the client has reset the stream or is gone.
+    pub fn is_reset(&self) -> bool {
+        self.state.reset.get()
+    }
+
     /// Whether the response is complete while the client may still send content.
     pub fn is_answered_early(&self) -> bool {
         !self.state.ended.get() && self.state.finished.get()
