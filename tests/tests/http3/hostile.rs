@@ -132,7 +132,7 @@ fn what_breaks_the_protocol_ends_the_connection() {
 fn streams_beside_requests_keep_to_the_protocol() {
     let backend = Backend::start("a");
     let node = answering(&backend, &[]);
-    let cases: [(&str, &[u8], u64); 7] = [
+    let cases: [(&str, &[u8], u64); 14] = [
         ("no settings", &[0, 7, 1, 0], 0x10a),
         ("settings twice", &[0, 4, 0, 4, 0], 0x105),
         ("a setting of HTTP/2", &[0, 4, 2, 2, 0], 0x109),
@@ -140,6 +140,13 @@ fn streams_beside_requests_keep_to_the_protocol() {
         ("a promise of a client", &[1], 0x103),
         ("an entry of a table that is not there", &[2, 0xc0, 0, 0, 0, 0, 0, 0, 0], 0x201),
         ("no frame of a control stream", &[0, 4, 0, 0, 1, b'x'], 0x105),
+        ("an end that moves on", &[0, 4, 0, 7, 1, 0, 7, 1, 4], 0x108),
+        ("an end without a number", &[0, 4, 0, 7, 0], 0x106),
+        ("an end with more than a number", &[0, 4, 0, 7, 2, 0, 0], 0x106),
+        ("fewer promises than before", &[0, 4, 0, 0xd, 1, 5, 0xd, 1, 3], 0x108),
+        ("an entry that was never made", &[3, 0x01], 0x202),
+        ("lines that did not need a table", &[3, 0x80], 0x202),
+        ("the same behind streams that it does not read", &[3, 0x40, 0x7f, 0x80, 0x01, 0x80], 0x202),
     ];
     play(async {
         for (what, octets, code) in cases {

@@ -89,7 +89,7 @@ async fn read(stream: RecvStream, load: Rc<Load>, seen: &Seen) -> Result<(), Var
         }
         CONTROL => control(&mut receiving).await?,
         ENCODER => encoder(&mut receiving).await?,
-        DECODER => while poll_fn(|cx| receiving.poll_integer(cx)).await.is_ok_and(|read| read.is_some()) {},
+        DECODER => decoder(&mut receiving).await?,
         _ => {
             receiving.stop(frame::STREAM_CREATION_ERROR);
             return Ok(());
@@ -101,6 +101,8 @@ async fn read(stream: RecvStream, load: Rc<Load>, seen: &Seen) -> Result<(), Var
 /// The client's control stream.
 async fn control(receiving: &mut Receiving) -> Result<(), VarInt> {
     let mut first = true;
+    // What the client has said last of its end, and of pushes: the former may but fall, the latter but grow.
+    let (mut end, mut pushes) = (u64::MAX, 0);
     loop {
         let header = match poll_fn(|cx| receiving.poll_header(cx)).await {
             Ok(Some(header)) => header,
@@ -122,10 +124,31 @@ async fn control(receiving: &mut Receiving) -> Result<(), VarInt> {
             frame::CANCEL_PUSH => return Err(frame::ID_ERROR),
             frame::DATA | frame::HEADERS | frame::PUSH_PROMISE => return Err(frame::FRAME_UNEXPECTED),
             kind if frame::is_reserved(kind) => return Err(frame::FRAME_UNEXPECTED),
-            // What a client says of pushes and of its end changes nothing for a server that does not push.
+            // What a client says of pushes and of its end changes nothing for a server that does not push, but it must
+            // be well formed (section 5.2 and 7.2.7).
+            frame::GOAWAY | frame::MAX_PUSH_ID => {
+                let id = id(receiving, header.length).await?;
+                let (known, grown) = match header.kind {
+                    frame::GOAWAY => (std::mem::replace(&mut end, id), true),
+                    _ => (std::mem::replace(&mut pushes, id), false),
+                };
+                if id != known && (id > known) == grown {
+                    return Err(frame::ID_ERROR);
+                }
+            }
             _ => poll_fn(|cx| receiving.poll_skip(cx)).await.map_err(|_| frame::FRAME_ERROR)?,
         }
     }
+}
+
+/// The only integer in a frame.
+async fn id(receiving: &mut Receiving, length: u64) -> Result<u64, VarInt> {
+    if length > 8 {
+        return Err(frame::FRAME_ERROR);
+    }
+    let mut octets = Vec::new();
+    poll_fn(|cx| receiving.poll_whole(cx, &mut octets)).await.map_err(|_| frame::FRAME_ERROR)?;
+    frame::integer(&octets).filter(|(_, n)| *n == octets.len()).map(|(id, _)| id).ok_or(frame::FRAME_ERROR)
 }
 
 /// The settings of a client: we need none of them, but they must be well formed.
@@ -152,6 +175,27 @@ async fn encoder(receiving: &mut Receiving) -> Result<(), VarInt> {
             Ok(Some(NO_CAPACITY)) => {}
             Ok(Some(_)) | Err(Ended::Truncated) => return Err(frame::ENCODER_STREAM_ERROR),
             Ok(None) | Err(Ended::Reset) => return Ok(()),
+        }
+    }
+}
+
+/// The stream on which a client says what it has read of our dynamic table: there is none, so that all it can say is
+/// that it does not read a stream (RFC 9204, section 4.4.2).
+async fn decoder(receiving: &mut Receiving) -> Result<(), VarInt> {
+    loop {
+        match poll_fn(|cx| receiving.poll_single(cx)).await {
+            Ok(Some(octet)) if octet & 0xc0 == 0x40 => {
+                // The number goes on in octets that have another behind them (RFC 7541, section 5.1).
+                let mut more = octet & 0x3f == 0x3f;
+                while more {
+                    match poll_fn(|cx| receiving.poll_single(cx)).await {
+                        Ok(Some(octet)) => more = octet & 0x80 != 0,
+                        _ => return Ok(()),
+                    }
+                }
+            }
+            Ok(Some(_)) => return Err(frame::DECODER_STREAM_ERROR),
+            Ok(None) | Err(_) => return Ok(()),
         }
     }
 }

@@ -29,6 +29,7 @@ pub(super) const INTERNAL_ERROR: VarInt = VarInt::from_u32(0x102);
 pub(super) const MESSAGE_ERROR: VarInt = VarInt::from_u32(0x10e);
 pub(super) const DECOMPRESSION_FAILED: VarInt = VarInt::from_u32(0x200);
 pub(super) const ENCODER_STREAM_ERROR: VarInt = VarInt::from_u32(0x201);
+pub(super) const DECODER_STREAM_ERROR: VarInt = VarInt::from_u32(0x202);
 
 /// Whether a frame of that type is of the control stream, of servers, or of HTTP/2: no request has it.
 pub(super) fn is_foreign(kind: u64) -> bool {

@@ -64,6 +64,12 @@ impl Receiving {
         }
     }
 
+    /// The next octet of a stream without frames; `None` at its end.
+    pub fn poll_single(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<u8>, Ended>> {
+        let some = ready!(self.poll_chunk(cx))?;
+        Poll::Ready(Ok(some.then(|| self.chunk.split_to(1)[0])))
+    }
+
     /// The beginning of the next frame, when all of the one before was read; `None` at the end of the stream.
     pub fn poll_header(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Header>, Ended>> {
         loop {
