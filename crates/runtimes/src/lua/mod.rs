@@ -5,6 +5,7 @@
 //! ([`operations`]): they run in coroutines that the worker resumes ([`turn`]). [`vm`] ends code after a while.
 
 mod calls;
+mod datagrams;
 mod events;
 mod generations;
 mod handshakes;

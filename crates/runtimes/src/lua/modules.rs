@@ -40,6 +40,8 @@ const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pl_class.lua"), &["pl.class", "pl.template"]),
     (include_str!("code/modules/pl_tables.lua"), PENLIGHT_TABLES),
     (include_str!("code/modules/bundled.lua"), BUNDLED),
+    (include_str!("code/modules/ffi_asn1.lua"), &["openssl.asn1"]),
+    (include_str!("code/modules/forks.lua"), FORKS),
     (include_str!("code/modules/inspect.lua"), &["inspect"]),
     (include_str!("code/modules/kong.lua"), &["kong.plugins.base_plugin", "lfs"]),
     (include_str!("code/modules/lpeg.lua"), &["lpeg"]),
@@ -47,8 +49,13 @@ const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/multipart.lua"), &["multipart"]),
     (include_str!("code/modules/libraries.lua"), LIBRARIES),
     (include_str!("code/modules/limits.lua"), LIMITS),
+    (include_str!("code/modules/lxp.lua"), &["lxp.lom"]),
     (include_str!("code/modules/memcached.lua"), &["resty.memcached"]),
     (include_str!("code/modules/migrations.lua"), &["pgmoon.arrays", "pgmoon.json"]),
+    (include_str!("code/modules/otlp.lua"), OTLP),
+    (include_str!("code/modules/propagation.lua"), PROPAGATION),
+    (include_str!("code/modules/propagation_formats.lua"), PROPAGATION_FORMATS),
+    (include_str!("code/modules/runloop.lua"), RUNLOOP),
     (include_str!("code/modules/session.lua"), &["resty.session"]),
     (include_str!("code/modules/session_cookies.lua"), &["resty.session.cookies"]),
     (include_str!("code/modules/session_storage.lua"), SESSIONS),
@@ -217,6 +224,45 @@ const LIBRARIES: &[&str] = &[
     "version",
 ];
 const LIMITS: &[&str] = &["resty.limit.conn", "resty.limit.count", "resty.limit.req", "resty.limit.traffic"];
+const FORKS: &[&str] = &[
+    "kong.plugins.pre-function._handler",
+    "kong.plugins.pre-function._schema",
+    "kong.tools.aws_stream",
+    "lsyslog",
+    "lua_pack",
+    "resty.luasocket.http",
+];
+const OTLP: &[&str] =
+    &["kong.observability.logs", "kong.observability.otlp", "kong.observability.otlp.proto", "opentelemetry.proto"];
+const PROPAGATION: &[&str] = &[
+    "kong.observability.tracing.propagation",
+    "kong.observability.tracing.propagation.extractors._base",
+    "kong.observability.tracing.propagation.injectors._base",
+    "kong.observability.tracing.propagation.schema",
+    "kong.observability.tracing.propagation.utils",
+    "kong.observability.tracing.tracing_context",
+];
+const PROPAGATION_FORMATS: &[&str] = &[
+    "kong.observability.tracing.propagation.extractors.aws",
+    "kong.observability.tracing.propagation.extractors.b3",
+    "kong.observability.tracing.propagation.extractors.datadog",
+    "kong.observability.tracing.propagation.extractors.gcp",
+    "kong.observability.tracing.propagation.extractors.instana",
+    "kong.observability.tracing.propagation.extractors.jaeger",
+    "kong.observability.tracing.propagation.extractors.ot",
+    "kong.observability.tracing.propagation.extractors.w3c",
+    "kong.observability.tracing.propagation.injectors.aws",
+    "kong.observability.tracing.propagation.injectors.b3",
+    "kong.observability.tracing.propagation.injectors.b3-single",
+    "kong.observability.tracing.propagation.injectors.datadog",
+    "kong.observability.tracing.propagation.injectors.gcp",
+    "kong.observability.tracing.propagation.injectors.instana",
+    "kong.observability.tracing.propagation.injectors.jaeger",
+    "kong.observability.tracing.propagation.injectors.ot",
+    "kong.observability.tracing.propagation.injectors.w3c",
+];
+const RUNLOOP: &[&str] =
+    &["kong.runloop.balancer", "kong.runloop.balancer.upstreams", "kong.runloop.certificate", "kong.runloop.wasm"];
 const SESSIONS: &[&str] = &["resty.session.origin", "resty.session.redis", "resty.session.shm"];
 
 static PATH: OnceLock<String> = OnceLock::new();

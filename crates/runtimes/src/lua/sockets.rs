@@ -1,5 +1,6 @@
 //! `ngx.socket`: connections to other servers, and those that are kept for others of the worker.
 
+use super::datagrams::{self, Datagrams};
 use super::host::Host;
 use super::operations::seconds;
 use super::owners;
@@ -16,7 +17,6 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::UdpSocket;
 
 /// What is read before it is asked for, or without that, in octets.
 const MAX_BUFFER: usize = 64 << 20;
@@ -48,9 +48,6 @@ enum Call {
     Peek,
 }
 
-/// A socket for datagrams.
-pub struct Datagrams(Rc<RefCell<Option<UdpSocket>>>);
-
 struct Kept {
     socket: Open,
     times: u64,
@@ -75,7 +72,6 @@ pub fn own(host: &RefCell<Host>, socket: &AnyUserData) -> Result<()> {
 
 impl UserData for Client {}
 impl UserData for Socket {}
-impl UserData for Datagrams {}
 
 thread_local! {
     static KEPT: RefCell<HashMap<String, VecDeque<Kept>>> = RefCell::new(HashMap::new());
@@ -179,7 +175,7 @@ pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture
             return of_client(&lua, call, socket, &arguments).await;
         }
         if name.starts_with("udp.") {
-            return datagrams(&lua, &name, socket, &arguments).await;
+            return datagrams::operation(&lua, &name, socket, &arguments).await;
         }
         let Some(mut open) = socket.borrow::<Socket>()?.0.take() else {
             return (Value::Nil, "closed").into_lua_multi(&lua);
@@ -270,43 +266,6 @@ fn shown(arguments: &MultiValue) -> std::result::Result<Option<OwnCertificate>, 
     let chain = chain.collect::<Result<Vec<_>>>().map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::try_from(key).map_err(str::to_owned)?;
     OwnCertificate::from_der(chain, key).map(Some)
-}
-
-async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &MultiValue) -> Result<MultiValue> {
-    let limit = seconds(arguments.iter().last());
-    if name == "udp.connect" {
-        let host = arguments.get(1).and_then(text).unwrap_or_default();
-        let host = String::from_utf8_lossy(&host).into_owned();
-        let port = arguments.get(2).and_then(number).unwrap_or_default() as u16;
-        let own = arguments.get(3).and_then(text).and_then(|own| String::from_utf8_lossy(&own).parse().ok());
-        let network = surroundings::env().map(|env| env.network().clone()).unwrap_or_default();
-        return match network.datagrams_from(own, &host, port, limit).await {
-            Ok(connected) => {
-                socket.borrow::<Datagrams>()?.0.replace(Some(connected));
-                1.into_lua_multi(lua)
-            }
-            Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
-        };
-    }
-    let Some(open) = socket.borrow::<Datagrams>()?.0.take() else {
-        return (Value::Nil, "closed").into_lua_multi(lua);
-    };
-    let values = match name {
-        "udp.send" => match open.send(&arguments.get(1).and_then(text).unwrap_or_default()).await {
-            Ok(_) => 1.into_lua_multi(lua),
-            Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
-        },
-        _ => {
-            let mut space = vec![0; 65_536];
-            match tokio::time::timeout(limit, open.recv(&mut space)).await {
-                Ok(Ok(count)) => lua.create_string(&space[..count]).and_then(|read| read.into_lua_multi(lua)),
-                Ok(Err(error)) => (Value::Nil, words(&error)).into_lua_multi(lua),
-                Err(_) => (Value::Nil, "timeout").into_lua_multi(lua),
-            }
-        }
-    };
-    socket.borrow::<Datagrams>()?.0.replace(Some(open));
-    values
 }
 
 impl Call {
@@ -471,7 +430,7 @@ fn received(lua: &Lua, came: std::result::Result<Vec<u8>, (String, Vec<u8>)>) ->
 }
 
 /// A failure as OpenResty words it.
-fn words(error: &io::Error) -> String {
+pub(super) fn words(error: &io::Error) -> String {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return refused(tls).to_owned();
     }

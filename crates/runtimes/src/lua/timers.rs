@@ -66,7 +66,9 @@ pub fn worker() -> Option<usize> {
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("wake", lua.create_function(|_, number: u64| Ok(wake(number)))?)?;
-    native.raw_set("worker", lua.create_function(|_, ()| Ok(WORKER.get().unwrap_or_default()))?)?;
+    // A thread beside the workers that runs timers has no number: code that one of them is to run is not for it.
+    let number = || WORKER.get().or_else(|| (!RUNS.get()).then_some(0));
+    native.raw_set("worker", lua.create_function(move |_, ()| Ok(number()))?)?;
     native.raw_set("is_ending", lua.create_function(|_, ()| Ok(is_ending()))?)?;
     native.raw_set("timer_counts", lua.create_function(|_, ()| Ok((RUNNING.get(), PENDING.get())))?)?;
     // The function and what it is given wait in the registry: of values held outside there are some thousands at most.

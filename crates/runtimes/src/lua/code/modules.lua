@@ -5,6 +5,9 @@ local loadstring, setfenv = loadstring, setfenv
 -- Where what plugins are made of has to be known: texts of files that have been read.
 slot.read = false
 
+-- Names of modules that files have.
+local of_files = {}
+
 local function note(text)
   if slot.read then
     slot.read[#slot.read + 1] = text
@@ -29,6 +32,39 @@ function slot.reach()
       known[name] = true
     end
   end
+end
+
+-- The handler of a plugin, in the phase in which Kong loads it, and the one for streams, where there are any and it has
+-- asked meanwhile which of the two it is for: what files have is loaded anew for that.
+local INIT = { bit = 0, name = "init", asks = false, may_wait = false }
+local function loaded(name, subsystem)
+  local at = slot.at
+  slot.at, slot.loads, slot.has_asked = INIT, subsystem, false
+  local ok, handler = pcall(require, name)
+  slot.at, slot.loads = at, nil
+  if not ok then
+    error(handler, 0)
+  end
+  return handler
+end
+function slot.load_handler(name)
+  local handler = loaded(name, "http")
+  local listeners = slot.has_asked and (slot.native.configuration() or {}).stream_listeners
+  if type(listeners) ~= "table" or #listeners == 0 then
+    return handler
+  end
+  local kept = {}
+  for module in pairs(of_files) do
+    kept[module], package.loaded[module] = package.loaded[module], nil
+  end
+  local ok, of_streams = pcall(loaded, name, "stream")
+  for module in pairs(of_files) do
+    package.loaded[module] = kept[module]
+  end
+  if not ok then
+    error(of_streams, 0)
+  end
+  return handler, of_streams
 end
 
 -- Tables that LuaJIT and OpenResty add to Lua.
@@ -102,6 +138,7 @@ return function(own, spare, path)
       error("error loading module '" .. name .. "' from file '" .. file .. "':\n\t" .. err, 0)
     end
     note(text)
+    of_files[name] = true
     return f
   end
   -- What the gateway itself needs of those, whatever the operator has of that name.

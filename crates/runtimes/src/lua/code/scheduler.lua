@@ -11,7 +11,7 @@ local WAIT, DONE, SERVED, FAILED = {}, {}, {}, {}
 
 -- What phase it is (`at`), and of which plugin (`own`); what code has kept (`kong.ctx`, `ngx.ctx`) is looked for when it
 -- is asked for. `at.asks` says whether there is an exchange to ask, or `at.other` in its place.
-slot.at, slot.own = { bit = 0, asks = false, may_wait = false }, {}
+slot.at, slot.own = { bit = 0, name = "init", asks = false, may_wait = false }, {}
 
 local entered, owner = {}, {}
 function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_lent, plugin_name, known)
@@ -242,8 +242,19 @@ local function served(co, ok, mark, ...)
   return outcome(co, ok, mark, ...)
 end
 
+-- What runs a phase. A handler that has asked at its beginning which subsystem it is for is there once for each, as in
+-- Kong.
 local function found(own, name)
-  local f = own.handler[name]
+  local f, of_streams = own.handler[name], own.of_streams
+  if of_streams and (name == "preread" or name == "log") then
+    local of_http = f
+    f = function(handler, config)
+      if slot.subsystem() == "stream" then
+        return of_streams[name](of_streams, config)
+      end
+      return of_http(handler, config)
+    end
+  end
   own[name] = f
   return f
 end

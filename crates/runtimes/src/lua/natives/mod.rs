@@ -75,6 +75,7 @@ pub fn table(lua: &Lua) -> Result<Table> {
     let configuration = lua.create_function(|lua, ()| record(lua, &surroundings::node().configuration))?;
     native.raw_set("configuration", configuration)?;
     native.raw_set("statistics", lua.create_function(statistics)?)?;
+    native.raw_set("upstream_health", lua.create_function(upstream_health)?)?;
     Ok(native)
 }
 
@@ -93,5 +94,52 @@ fn statistics(lua: &Lua, (): ()) -> Result<Table> {
     ] {
         table.raw_set(name, count)?;
     }
+    Ok(table)
+}
+
+/// An upstream as the balancer sees it: of each target its addresses, and how they are, in Kong's words. `nil`: there
+/// is none of that name.
+fn upstream_health(lua: &Lua, name: String) -> Result<Option<Table>> {
+    let Some(facts) = surroundings::env().and_then(|env| env.facts()) else { return Ok(None) };
+    let found = facts.upstreams().into_iter().find(|(known, _)| *known == name);
+    let Some((_, health)) = found else { return Ok(None) };
+    let word = |checked: bool, healthy: bool| match (checked, healthy) {
+        (false, _) => "HEALTHCHECKS_OFF",
+        (true, true) => "HEALTHY",
+        (true, false) => "UNHEALTHY",
+    };
+    let targets = lua.create_table()?;
+    for host in &health.hosts {
+        let addresses = lua.create_table()?;
+        for address in &host.addresses {
+            let told = lua.create_table()?;
+            told.raw_set("ip", address.ip.as_str())?;
+            told.raw_set("port", address.port)?;
+            told.raw_set("weight", address.weight)?;
+            told.raw_set("health", word(health.checked && address.weight > 0, address.healthy))?;
+            addresses.raw_push(told)?;
+        }
+        let target = lua.create_table()?;
+        target.raw_set("host", host.host.as_str())?;
+        target.raw_set("port", host.port)?;
+        target.raw_set("dns", host.dns.as_str())?;
+        target.raw_set("nodeWeight", host.node_weight)?;
+        target.raw_set("weight", weights(lua, [host.weight.total, host.weight.available, host.weight.unavailable])?)?;
+        target.raw_set("addresses", addresses)?;
+        targets.raw_set(format!("{}:{}", host.host, host.port), target)?;
+    }
+    let whole = lua.create_table()?;
+    whole.raw_set("targets", targets)?;
+    whole.raw_set("health", word(health.checked, health.healthy))?;
+    whole
+        .raw_set("weight", weights(lua, [health.weight.total, health.weight.available, health.weight.unavailable])?)?;
+    Ok(Some(whole))
+}
+
+fn weights(lua: &Lua, [total, available, unavailable]: [u64; 3]) -> Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("total", total)?;
+    table.raw_set("available", available)?;
+    table.raw_set("unavailable", unavailable)?;
     Ok(table)
 }

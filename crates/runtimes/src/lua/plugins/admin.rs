@@ -1,7 +1,7 @@
 //! Endpoints of the Admin API and the Status API that plugins bring along (`api.lua`, `status_api.lua`), on a thread
 //! with a machine of its own: their code may wait, and keeps neither workers nor the functions of schemas waiting.
 
-use super::daos;
+use super::{Definition, daos, instance};
 use crate::lua::turn::Job;
 use crate::lua::value::{Nulls, text, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
@@ -9,6 +9,8 @@ use crate::lua::{Phase, timers};
 use mlua::{Function, IntoLuaMulti, Table, Value};
 use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, DaoAnswer, DaoCall};
 use serde_json::{Map, Value as Json, json};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -29,16 +31,21 @@ struct Asked {
 }
 
 enum Work {
-    Endpoint(oneshot::Sender<AdminAnswer>),
+    Endpoint(&'static Definition, oneshot::Sender<AdminAnswer>),
     Dao(DaoCall, oneshot::Sender<DaoAnswer>),
+}
+
+thread_local! {
+    /// Plugins whose handlers have begun on this thread.
+    static STARTED: RefCell<HashSet<&'static str>> = RefCell::default();
 }
 
 static THREAD: Mutex<Option<mpsc::Sender<Asked>>> = Mutex::new(None);
 
 /// Answers a request to an endpoint of a plugin.
-pub async fn answer(plugin: &'static str, request: AdminRequest) -> AdminAnswer {
+pub(super) async fn answer(definition: &'static Definition, request: AdminRequest) -> AdminAnswer {
     let (reply, answered) = oneshot::channel();
-    let sent = hand(Asked { plugin, request, work: Work::Endpoint(reply) });
+    let sent = hand(Asked { plugin: definition.name, request, work: Work::Endpoint(definition, reply) });
     let answer = if sent { answered.await.ok() } else { None };
     answer.unwrap_or_else(unexpected)
 }
@@ -109,9 +116,9 @@ fn unexpected() -> AdminAnswer {
 /// Who has asked may have gone.
 async fn serve(Asked { plugin, request, work }: Asked) {
     match work {
-        Work::Endpoint(reply) => {
+        Work::Endpoint(definition, reply) => {
             let endpoint = request.endpoint;
-            let answer = within(plugin, endpoint, run(plugin, request)).await;
+            let answer = within(plugin, endpoint, run(definition, request)).await;
             drop(reply.send(answer.unwrap_or_else(unexpected)));
         }
         Work::Dao(call, reply) => {
@@ -187,7 +194,20 @@ async fn run_dao(plugin: &'static str, request: AdminRequest, call: DaoCall) -> 
     said(answer, done).map(DaoAnswer::Said)
 }
 
-async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminAnswer> {
+/// Begins what the plugin's handler begins on workers (`init_worker`, `configure`), once: endpoints may ask for what it
+/// has made there, since those of Kong run on workers.
+async fn start(definition: &'static Definition) {
+    let is_new = STARTED.with_borrow_mut(|started| started.insert(definition.name));
+    if is_new {
+        instance::start_worker(definition);
+        // What it has begun has its first turn now.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn run(definition: &'static Definition, request: AdminRequest) -> mlua::Result<AdminAnswer> {
+    start(definition).await;
+    let plugin = definition.name;
     let begun = Begun::new(plugin, &request)?;
     let done = begun.follow("admin", (plugin, request.endpoint, &begun.asked, &begun.answer)).await;
     said(&begun.answer, done)

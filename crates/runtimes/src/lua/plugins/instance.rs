@@ -14,6 +14,8 @@ use sdk::{
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::iter;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,8 +31,11 @@ pub struct Configured {
 /// The same as one of the gateway's plugins.
 pub struct Instance(Arc<Configured>);
 
+/// What a plugin's code is, and what it is for streams if it has asked which of the two it is for.
+type Handlers = (Table, Option<Table>);
+
 thread_local! {
-    static HANDLERS: RefCell<HashMap<&'static str, Table>> = RefCell::new(HashMap::new());
+    static HANDLERS: RefCell<HashMap<&'static str, Handlers>> = RefCell::new(HashMap::new());
 }
 
 /// Runs what a plugin does before the first request of this worker, and then follows its configuration.
@@ -67,18 +72,21 @@ fn configs(definition: &'static Definition) -> mlua::Result<Value> {
 fn outside(
     definition: &'static Definition,
     name: &'static str,
-    argument: impl FnOnce() -> mlua::Result<Value>,
+    argument: impl Fn() -> mlua::Result<Value>,
 ) -> mlua::Result<()> {
     let vm = Vm::of_thread()?;
-    let handler = handler(&vm, definition)?;
-    let job = Job::apart(&vm, Phase::InitWorker, Some(definition.name))?;
-    let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
-    let (_, waits) = vm.turn(&job, None, None, begin)?;
-    let waits = waits?;
-    if !waits.is_empty() {
-        tokio::task::spawn_local(async move {
-            report(definition, name, vm.follow(&job, None, waits).await.map(drop));
-        });
+    let (of_http, of_streams) = handler(&vm, definition)?;
+    for handler in iter::once(of_http).chain(of_streams) {
+        let vm = Rc::clone(&vm);
+        let job = Job::apart(&vm, Phase::InitWorker, Some(definition.name))?;
+        let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
+        let (_, waits) = vm.turn(&job, None, None, begin)?;
+        let waits = waits?;
+        if !waits.is_empty() {
+            tokio::task::spawn_local(async move {
+                report(definition, name, vm.follow(&job, None, waits).await.map(drop));
+            });
+        }
     }
     Ok(())
 }
@@ -95,13 +103,13 @@ fn report(definition: &Definition, phase: &str, done: mlua::Result<()>) {
     }
 }
 
-fn handler(vm: &Vm, definition: &'static Definition) -> mlua::Result<Table> {
+fn handler(vm: &Vm, definition: &'static Definition) -> mlua::Result<Handlers> {
     if let Some(known) = HANDLERS.with_borrow(|handlers| handlers.get(definition.name).cloned()) {
         return Ok(known);
     }
-    let handler = loading::handler(vm, definition.name)?;
-    HANDLERS.with_borrow_mut(|handlers| handlers.insert(definition.name, handler.clone()));
-    Ok(handler)
+    let loaded = loading::handler(vm, definition.name)?;
+    HANDLERS.with_borrow_mut(|handlers| handlers.insert(definition.name, loaded.clone()));
+    Ok(loaded)
 }
 
 /// What plugins are given of their records: the configuration, and what Kong adds.
@@ -149,7 +157,9 @@ impl Configured {
             sets::mark(vm, config, self.definition.loaded.schema)?;
         }
         known.raw_set("config", config)?;
-        known.raw_set("handler", handler(vm, self.definition)?)?;
+        let (handler, of_streams) = handler(vm, self.definition)?;
+        known.raw_set("handler", handler)?;
+        known.raw_set("of_streams", of_streams)?;
         vm.instances.add(self.number, Arc::downgrade(self), known)
     }
 

@@ -386,8 +386,8 @@ fn leak_functions(found: Vec<(String, &'static dyn Foreign)>) -> &'static [(&'st
     Box::leak(named.collect())
 }
 
-/// The table of a handler in a machine.
-pub fn handler(vm: &Vm, name: &str) -> mlua::Result<Table> {
-    let require: LuaFunction = vm.lua.globals().get("require")?;
-    require.call(format!("kong.plugins.{name}.handler"))
+/// The table of a handler in a machine, and the one for streams if it is another.
+pub fn handler(vm: &Vm, name: &str) -> mlua::Result<(Table, Option<Table>)> {
+    let load: LuaFunction = vm.slot.raw_get("load_handler")?;
+    load.call(format!("kong.plugins.{name}.handler"))
 }

@@ -175,7 +175,7 @@ impl PluginKind for LuaPlugin {
     }
 
     fn admin(&self, request: AdminRequest, _env: &Env) -> BoxFuture<'static, AdminAnswer> {
-        Box::pin(admin::answer(self.0.name, request))
+        Box::pin(admin::answer(self.0, request))
     }
 
     fn start_worker(&self, index: usize) {

@@ -117,7 +117,7 @@ local function define(text)
   end
 end
 
-local new
+local new, octets_of, value_of
 
 local function initial(kind)
   if kind.scalar then
@@ -140,6 +140,10 @@ function memory:__index(key)
       error("index out of bounds", 2)
     end
     of = kind.element
+    local held = rawget(self, memory)
+    if held.text then
+      return value_of(held.text, of, held.at + key * of.size)
+    end
   elseif kind.methods and kind.methods[key] ~= nil then
     return kind.methods[key]
   else
@@ -165,6 +169,30 @@ function memory:__newindex(key, value)
   rawset(self, key, of and of.scalar and of.size == 8 and type(value) == "number" and real.new(of.scalar, value) or value)
 end
 
+-- A pointer to octets of a text: so many on, or how far two are from each other.
+local function moved(value, by)
+  local held = rawget(value, memory)
+  local text, at = held.text, held.at + (tonumber(by) or error("attempt to perform arithmetic on a pointer", 3))
+  if not text or at < 0 or at > #text then
+    error("the memory ends before that", 3)
+  end
+  local count = #text - at
+  local kind = { element = held.kind.element, count = count, size = count, name = held.kind.element.name .. "[]" }
+  return setmetatable({ [memory] = { kind = kind, count = count, text = text, at = at } }, memory)
+end
+function memory.__add(a, b)
+  if type(a) == "table" then
+    return moved(a, b)
+  end
+  return moved(b, a)
+end
+function memory.__sub(a, b)
+  local of_a, of_b = rawget(a, memory), type(b) == "table" and rawget(b, memory)
+  if of_b and of_a.text and of_a.text == of_b.text then
+    return of_a.at - of_b.at
+  end
+  return moved(a, -b)
+end
 function memory:__len() return rawget(self, memory).count end
 function memory:__tostring() return "cdata<" .. rawget(self, memory).kind.name .. ">" end
 
@@ -219,8 +247,6 @@ function new(kind, ...)
 end
 
 -- The octets of what is in memory, least significant first, and what such octets mean.
-local octets_of, value_of
-
 local function octets_of_number(value, kind)
   if kind.name == "double" or kind.name == "float" then
     error("octets of type '" .. kind.name .. "' are not there in this version", 3)
@@ -321,6 +347,10 @@ function ffi.cast(given, value)
     end
     local count = math.floor(#value / math.max(kind.to.size, 1))
     local array = { element = kind.to, count = count, size = #value, name = kind.to.name .. "[" .. count .. "]" }
+    if kind.to.size == 1 then
+      local held = { kind = array, count = count, text = value, at = 0 }
+      return setmetatable({ [memory] = held }, memory)
+    end
     return value_of(value, array, 0)
   end
   return value
@@ -332,7 +362,7 @@ function ffi.string(value, length)
     error("cannot convert '" .. type(value) .. "' to 'const char *'", 2)
   end
   local held = rawget(value, memory)
-  local text = octets_of(value, held.kind, held.count)
+  local text = held.text and held.text:sub(held.at + 1) or octets_of(value, held.kind, held.count)
   if length and length > #text then
     error("the memory has " .. #text .. " octets", 2)
   end
@@ -475,8 +505,22 @@ local function parsed(kind)
 end
 C.strtoull, C.strtoul = parsed("uint64_t"), parsed("uint64_t")
 C.strtoll, C.strtol = parsed("int64_t"), parsed("int64_t")
+-- What writes to memory that it is given, for the functions of libraries that are here.
+function slot.ffi_octets(value) return type(value) == "string" and value or ffi.string(value, ffi.sizeof(value)) end
+function slot.ffi_put(to, text)
+  local held = rawget(to, memory)
+  held.count = math.max(held.count, #text)
+  for i = 1, #text do
+    rawset(to, i - 1, text:byte(i))
+  end
+end
 ffi.C = setmetatable({}, { __index = function(_, name)
-  return C[name] or error("missing declaration for symbol '" .. tostring(name) .. "': it is not there in this version", 2)
+  local found = C[name]
+  if not found and name:find("ASN1_", 1, true) then
+    found = slot.spare("openssl.asn1")[name]
+    C[name] = found
+  end
+  return found or error("missing declaration for symbol '" .. tostring(name) .. "': it is not there in this version", 2)
 end })
 
 return ffi

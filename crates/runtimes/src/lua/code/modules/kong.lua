@@ -210,9 +210,34 @@ end
 
 modules["kong.dynamic_hook"] = function()
   local nothing = function() end
-  return { always_enable = nothing, disable = nothing, disable_by_default = nothing, enable = nothing,
-    enable_by_default = nothing, enable_on_this_request = nothing, hook = nothing, hook_function = nothing,
-    is_group_enabled = function() return false end, run_hook = nothing }
+  local hooks, enabled = {}, {}
+  local hook = { always_enable = nothing, disable = nothing, hook_function = nothing }
+  function hook.hook(group, name, f)
+    hooks[group] = hooks[group] or {}
+    hooks[group][name] = f
+  end
+  function hook.is_group_enabled(group) return enabled[group] == true end
+  function hook.run_hook(group, name, ...)
+    local f = enabled[group] and hooks[group] and hooks[group][name]
+    if f then
+      return f(...)
+    end
+  end
+  function hook.enable_by_default(group) enabled[group] = true end
+  function hook.disable_by_default(group) enabled[group] = nil end
+  hook.enable, hook.enable_on_this_request = hook.enable_by_default, nothing
+  -- What code logs is handed on where it is asked for: the place is that of who has called the log.
+  local write, is_within = native.write, false
+  local NUMBERS = { debug = 8, info = 7, notice = 6, warn = 5, err = 4, crit = 3, alert = 2, emerg = 1 }
+  function native.write(level, line)
+    write(level, line)
+    if not is_within and enabled.observability_logs then
+      is_within = true
+      pcall(hook.run_hook, "observability_logs", "push", 6, nil, NUMBERS[level], line)
+      is_within = false
+    end
+  end
+  return hook
 end
 
 -- What plugins of Kong 2 are made from. A phase that a plugin does not have is nothing to call for its child only.

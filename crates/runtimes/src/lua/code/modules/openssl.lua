@@ -182,8 +182,26 @@ modules["resty.openssl.bn"] = function()
   bn.__eq = function(a, b) return a.octets == b.octets end
   function bn:to_number() return tonumber(self:to_dec()) end
   local function of_hex(text) return new(native.unhex(#text % 2 == 0 and text or "0" .. text) or "") end
+  local function of_dec(text)
+    local octets = {}
+    for digit in text:gmatch("%d") do
+      local carry = tonumber(digit)
+      for at = 1, #octets do
+        carry = octets[at] * 10 + carry
+        octets[at], carry = carry % 256, math.floor(carry / 256)
+      end
+      if carry > 0 then
+        octets[#octets + 1] = carry
+      end
+    end
+    for at, octet in ipairs(octets) do
+      octets[at] = string.char(octet)
+    end
+    return new(concat(octets):reverse())
+  end
   return {
     new = function(number) return of_hex(("%x"):format(number or 0)) end, from_binary = new, from_hex = of_hex,
+    from_dec = of_dec,
     istype = function(t) return getmetatable(t) == bn end,
   }
 end

@@ -83,7 +83,26 @@ modules["protoc"] = function()
     self.texts[file] = text
     return assert(native.pb_compile(file, self.texts, self.paths))
   end
-  function protoc:compilefile(file) return assert(native.pb_compile(file, self.texts, self.paths)) end
+  -- Kong brings OTLP's files; where they are not installed, they are here.
+  local function brought(self, file)
+    local texts = file:find("^opentelemetry/proto/") and slot.spare("opentelemetry.proto") or {}
+    if not texts[file] then
+      return
+    end
+    for _, path in ipairs(self.paths) do
+      local handle = io.open(path .. "/" .. file)
+      if handle then
+        return handle:close()
+      end
+    end
+    for path, text in pairs(texts) do
+      self.texts[path] = self.texts[path] or text
+    end
+  end
+  function protoc:compilefile(file)
+    brought(self, file)
+    return assert(native.pb_compile(file, self.texts, self.paths))
+  end
   function protoc:load(text, file) return native.pb_load(self:compile(text, file)) end
   function protoc:loadfile(file) return native.pb_load(self:compilefile(file)) end
   local function described(self, file)

@@ -28,6 +28,8 @@ local function is_within() return slot.at.asks and not slot.at.other and where[s
 local function nothing() end
 
 -- What a span is, apart from the span itself, so that what is assigned to its fields is noticed.
+local data_of = setmetatable({}, { __mode = "k" })
+-- The spans of a list by their ids.
 local DATA = {}
 local told = { trace_id = true, parent_id = true, status = true, name = true, kind = true, start_time_ns = true }
 local methods = {}
@@ -37,10 +39,10 @@ local span_mt = {
     if method then
       return method
     end
-    return rawget(span, DATA)[name]
+    return data_of[span][name]
   end,
   __newindex = function(span, name, value)
-    local data = rawget(span, DATA)
+    local data = data_of[span]
     data[name] = value
     if data.is_kept and slot.at.asks then
       if name == "should_sample" and data.is_root then
@@ -51,6 +53,24 @@ local span_mt = {
     end
   end,
 }
+
+local function new_span(data)
+  local span = setmetatable({}, span_mt)
+  data_of[span] = data
+  return span
+end
+
+-- In the log phase spans are read, by `pairs` and copies as well: they are tables then, as Kong's are.
+local OURS = { is_kept = true, is_root = true, is_plain = true }
+local function plain(span)
+  local data = data_of[span]
+  for name, value in pairs(data) do
+    if not OURS[name] then
+      rawset(span, name, value)
+    end
+  end
+  data.is_plain = true
+end
 
 local function check_options(options)
   if options == nil then
@@ -76,7 +96,7 @@ local function hand_on(data, name, ...)
 end
 
 function methods.finish(span, end_time_ns)
-  local data = rawget(span, DATA)
+  local data = data_of[span]
   if data.end_time_ns ~= nil then
     return
   elseif end_time_ns ~= nil and type(end_time_ns) ~= "number" then
@@ -86,6 +106,9 @@ function methods.finish(span, end_time_ns)
     return
   end
   data.end_time_ns = end_time_ns or native.now_ns()
+  if data.is_plain then
+    rawset(span, "end_time_ns", data.end_time_ns)
+  end
   local tracer = data.tracer
   if data.active and tracer and tracer.active_span() == span then
     tracer.set_active_span(data.parent)
@@ -98,7 +121,7 @@ function methods.set_attribute(span, key, value)
   if type(key) ~= "string" then
     error("invalid key", 2)
   end
-  local kind, data = type(value), rawget(span, DATA)
+  local kind, data = type(value), data_of[span]
   if kind ~= "string" and kind ~= "number" and kind ~= "boolean" and kind ~= "table" and kind ~= "nil" then
     pdk.log.err(native.traceback("invalid span attribute value type: " .. kind, 2))
   end
@@ -113,7 +136,7 @@ function methods.add_event(span, name, attributes, time_ns)
   elseif attributes ~= nil and type(attributes) ~= "table" then
     error("invalid attribute", 2)
   end
-  local data = rawget(span, DATA)
+  local data = data_of[span]
   local events = data.events or { [0] = 0 }
   local event = { name = name, time_ns = time_ns or native.now_ns(), attributes = attributes }
   events[0] = events[0] + 1
@@ -195,14 +218,14 @@ local function create_span(tracer, options)
       pdk.log.err("sampler failure: ", err)
     end
   end
-  return setmetatable({ [DATA] = {
+  return new_span {
     parent = parent, parent_id = parent and parent.span_id or options.parent_id, span_id = native.random(8),
     trace_id = trace_id, kind = options.span_kind or INTERNAL, should_sample = sampled, tracer = tracer,
-  } }, span_mt)
+  }
 end
 
 local function link_span(tracer, span, name, options)
-  local data = rawget(span, DATA)
+  local data = data_of[span]
   data.tracer = data.tracer or tracer
   data.start_time_ns = options.start_time_ns or native.now_ns()
   data.attributes, data.name, data.linked = options.attributes, name, true
@@ -232,10 +255,10 @@ local function all_spans(tracer)
     if not span then
       data.tracer, data.trace_id, data.is_kept, data.linked = global, trace_id, true, true
       data.should_sample, data.is_root = sampled, place == 1
-      span = setmetatable({ [DATA] = data }, span_mt)
+      span = new_span(data)
       known[data.span_id] = span
     else
-      local own = rawget(span, DATA)
+      local own = data_of[span]
       own.end_time_ns, own.trace_id = own.end_time_ns or data.end_time_ns, trace_id
     end
     seen[span] = true
@@ -304,7 +327,7 @@ local function new_tracer(name, options)
     if not is_within() then
       return
     end
-    local is_kept = span and rawget(span, DATA) and rawget(span, DATA).is_kept
+    local is_kept = span and data_of[span] and data_of[span].is_kept
     if span then
       span.active = true
     end
@@ -333,14 +356,20 @@ local function new_tracer(name, options)
     rawset(slot.ngx_ctx, self.spans_table_key, nil)
     return spans_of(self)
   end
-  function self.get_spans() return all_spans(self) end
+  function self.get_spans()
+    local spans = all_spans(self)
+    for _, span in ipairs(slot.at.name == "log" and spans or {}) do
+      plain(span)
+    end
+    return spans
+  end
   function self.get_root_span() return all_spans(self)[1] end
   function self.process_span(processor, ...)
     check(phases.log)
     if type(processor) ~= "function" then
       error("processor must be a function", 2)
     end
-    for _, span in ipairs(all_spans(self)) do
+    for _, span in ipairs(self.get_spans()) do
       if span.tracer and span.tracer.name == name then
         processor(span, ...)
       end
