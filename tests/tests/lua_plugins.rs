@@ -319,6 +319,27 @@ fn workers_are_told_what_has_happened_to_a_record() {
     request(admin, "DELETE", "/keeper-words/a", &[], b"").unwrap().expect(204);
     let expected = "keeper_words:create a nil,keeper_words:update a first,keeper_words:delete a nil,";
     eventually("a worker is told", || ask("told")["told"] == expected);
+    eventually("of all records, too", || ask("told")["heard"] == "delete delete keeper_words");
+}
+
+#[test]
+fn what_plugins_keep_is_shown_and_purged() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    let kept = |value: &str| get(node.proxy(), &format!("/?do=kept&{value}")).expect(200).json()["value"].clone();
+    get(admin, "/cache/keeper:a").expect(404);
+    assert_eq!(kept("word=a&value=one"), "one");
+    assert_eq!(kept("word=a&value=two"), "one");
+    assert_eq!(get(admin, "/cache/keeper:a").expect(200).json(), json!({ "message": "one" }));
+    request(admin, "DELETE", "/cache/keeper:a", &[], b"").unwrap().expect(204);
+    get(admin, "/cache/keeper:a").expect(404);
+    assert_eq!(kept("word=a&value=two"), "two");
+    assert_eq!(kept("word=b&value=b&whole=1"), json!({ "word": "b" }));
+    assert_eq!(get(admin, "/cache/keeper:b").expect(200).json(), json!({ "word": "b" }));
+    request(admin, "DELETE", "/cache", &[], b"").unwrap().expect(204);
+    get(admin, "/cache/keeper:b").expect(404);
+    assert_eq!(kept("word=a&value=three"), "three");
 }
 
 #[test]

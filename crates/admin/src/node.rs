@@ -147,6 +147,14 @@ pub trait Node: Send + Sync + 'static {
         Box::pin(std::future::ready(Err(answer)))
     }
 
+    /// What code of plugins keeps under a key (`kong.cache`), null for what it knows not to be there.
+    fn kept_value(&self, _key: &str) -> Option<Value> {
+        None
+    }
+
+    /// Has code load anew what it keeps under a key, or all that it keeps.
+    fn forget_value(&self, _key: Option<&str>) {}
+
     /// Does what another node has announced on the channel of a plugin.
     fn hear<'a>(&'a self, _channel: &'a str, _data: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))

@@ -25,9 +25,9 @@ pub fn is_refused(path: &str) -> bool {
 
 const SUMMARIES: &[(&str, Method, &str)] = &[
     ("/", Method::Get, "The node: version, plugins, settings"),
-    ("/cache", Method::Delete, "Purge the cache of records (there is none)"),
-    ("/cache/{key}", Method::Delete, "Purge a cached record (there is none)"),
-    ("/cache/{key}", Method::Get, "A cached record (there is none)"),
+    ("/cache", Method::Delete, "Have plugins load anew what they keep"),
+    ("/cache/{key}", Method::Delete, "Have plugins load anew what they keep under a key"),
+    ("/cache/{key}", Method::Get, "What plugins keep under a key"),
     ("/clustering/data-planes", Method::Get, "The data planes of a control plane"),
     ("/clustering/status", Method::Get, "The data planes of a control plane, by id"),
     ("/config", Method::Get, "The configuration of a node without a database"),

@@ -69,7 +69,8 @@ fn tell(schema: &Schema, change: &Change) {
         "schema": { "name": schema.name },
     });
     let (event, name) = (event.to_string(), format!("{}:{operation}", schema.name));
-    if !runtimes::lua::post("crud", &schema.name, event.clone()) || !runtimes::lua::post("crud", &name, event) {
+    let posted = [("crud", schema.name.as_str()), ("crud", name.as_str()), ("dao:crud", operation)];
+    if !posted.iter().all(|(source, what)| runtimes::lua::post(source, what, event.clone())) {
         tracing::warn!(entity = schema.name, "a record is too long to tell code in Lua of its change");
     }
 }
@@ -77,6 +78,16 @@ fn tell(schema: &Schema, change: &Change) {
 /// Calls a function of data access that a plugin has in the place of the store's.
 pub async fn call_dao(request: sdk::AdminRequest, call: sdk::DaoCall) -> sdk::DaoAnswer {
     runtimes::lua::call_dao(request, call).await
+}
+
+/// What code keeps in `kong.cache` under a key.
+pub fn kept_value(key: &str) -> Option<serde_json::Value> {
+    runtimes::lua::kept_value(key)
+}
+
+/// Has code load anew what it keeps under a key.
+pub fn forget_value(key: &str) {
+    runtimes::lua::forget_value(key);
 }
 
 /// What code keeps of records at all is good no more.

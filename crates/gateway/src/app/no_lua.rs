@@ -19,6 +19,12 @@ pub fn forget(_catalog: &Catalog, _commits: &[Arc<[Change]>]) {}
 
 pub fn forget_all() {}
 
+pub fn kept_value(_key: &str) -> Option<serde_json::Value> {
+    None
+}
+
+pub fn forget_value(_key: &str) {}
+
 pub fn hear(_channel: &str, _data: &str) {}
 
 pub async fn call_dao(_request: sdk::AdminRequest, _call: sdk::DaoCall) -> sdk::DaoAnswer {

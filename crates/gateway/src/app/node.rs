@@ -463,6 +463,14 @@ impl Node for RunningNode {
         })
     }
 
+    fn kept_value(&self, key: &str) -> Option<Value> {
+        lua::kept_value(key)
+    }
+
+    fn forget_value(&self, key: Option<&str>) {
+        key.map_or_else(lua::forget_all, lua::forget_value);
+    }
+
     fn hear<'a>(&'a self, channel: &'a str, data: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let Some(kind) = self.kinds.iter().find(|kind| kind.channel() == Some(channel)) else {

@@ -64,6 +64,17 @@ pub fn declare(name: &str, capacity: usize) {
     all().lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_insert(made);
 }
 
+/// A text that code has in a dictionary.
+pub(in crate::lua) fn text_in(name: &str, key: &[u8]) -> Option<Vec<u8>> {
+    let found = dictionary(name)?;
+    let dictionary = found.lock().unwrap_or_else(PoisonError::into_inner);
+    let item = dictionary.items.get(key).filter(|item| !item.is_over(Instant::now()))?;
+    match &item.value {
+        Stored::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("shared_exists", lua.create_function(|_, name: String| Ok(dictionary(&name).is_some()))?)?;
     let call = |lua: &Lua, (name, function, arguments): (String, String, MultiValue)| {
