@@ -1,7 +1,8 @@
 //! Datagrams.
 
 use crate::setup::{by_port, node, route};
-use blackbox::PATIENCE;
+use blackbox::http::form;
+use blackbox::{PATIENCE, eventually};
 use std::net::{SocketAddr, UdpSocket};
 
 fn socket() -> UdpSocket {
@@ -36,4 +37,39 @@ fn datagrams_of_a_client_are_one_session() {
     }
     assert_eq!(sources[0], sources[1]);
     assert_ne!(sources[0], sources[2]);
+}
+
+/// A client stays with its target for as long as that is there, and no longer.
+#[test]
+fn who_is_refused_goes_to_another_target() {
+    let node = node(&[]);
+    let (gone, service) = (socket(), socket());
+    let to = node.stream(2);
+    form(node.admin(), "POST", "/upstreams", "name=uu").expect(201);
+    for target in [&gone, &service] {
+        let target = format!("target={}", target.local_addr().unwrap());
+        form(node.admin(), "POST", "/upstreams/uu/targets", &target).expect(201);
+    }
+    route(&node, "udp://uu:1", &by_port("udp", to));
+    // One client that is with each of the two.
+    gone.set_nonblocking(true).unwrap();
+    let client = loop {
+        let client = socket();
+        client.send_to(b"first", to).unwrap();
+        let mut at_gone = false;
+        service.set_read_timeout(Some(PATIENCE / 200)).unwrap();
+        eventually("a datagram arrives", || {
+            at_gone = gone.recv(&mut [0; 9]).is_ok();
+            at_gone || service.recv(&mut [0; 9]).is_ok()
+        });
+        if at_gone {
+            break client;
+        }
+    };
+    drop(gone);
+    eventually("the other target has the client", || {
+        client.send_to(b"next", to).unwrap();
+        service.recv(&mut [0; 9]).is_ok()
+    });
+    node.says("recv() failed (111: Connection refused) while proxying and reading from upstream");
 }

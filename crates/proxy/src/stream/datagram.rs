@@ -15,13 +15,14 @@ use model::entities::Protocol;
 use sdk::{Exchange, Phases, Try};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::ReadBuf;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use wire::net::{Timer, out_of_descriptors};
@@ -122,10 +123,14 @@ impl Datagrams {
         drop(view);
         let status = match opened {
             Ok((service, peer)) => {
-                let (moved, status) =
-                    self.relay(client, &mut datagrams, &service, &timer, (&peer, idle(&exchange))).await;
+                let (moved, ended) = self.relay(client, &mut datagrams, &service, &timer, idle(&exchange)).await;
                 session::note(&mut exchange, moved);
-                status
+                ended.unwrap_or_else(|error| {
+                    peer.report(Outcome::TcpFailure);
+                    let why = failed("recv()", &error, "proxying and reading from");
+                    tracing::error!("{why}{}", OfStream { exchange: &exchange, upstream: Some(peer.address) });
+                    StatusCode(502)
+                })
             }
             Err(status) => status,
         };
@@ -133,19 +138,24 @@ impl Datagrams {
         end(worker, &origin, &mut exchange, &logging, status);
     }
 
-    /// Passes datagrams on, both ways.
+    /// Passes datagrams on, both ways, until nothing comes any more. The error: nobody listens there, so that the next
+    /// datagram of the client begins another session, perhaps with another target.
     async fn relay(
         &self,
         client: SocketAddr,
         datagrams: &mut mpsc::Receiver<Waiting>,
         service: &UdpSocket,
         timer: &Timer,
-        (peer, idle): (&Peer, Duration),
-    ) -> (Moved, StatusCode) {
+        idle: Duration,
+    ) -> (Moved, io::Result<StatusCode>) {
         let idle = idle.max(Duration::from_secs(1));
         let (mut moved, mut sending) = (Moved::default(), None::<Waiting>);
+        let mut refusal = pin!(refusal(service));
         timer.arm(idle);
-        let status = poll_fn(|cx| {
+        let ended = poll_fn(|cx| {
+            if let Poll::Ready(error) = refusal.as_mut().poll(cx) {
+                return Poll::Ready(Err(error));
+            }
             loop {
                 if sending.is_none() {
                     match datagrams.poll_recv(cx) {
@@ -153,10 +163,15 @@ impl Datagrams {
                         _ => break,
                     }
                 }
-                // What is refused shows when the answer is read.
-                let Some(sent) = sending.take_if(|waiting| service.poll_send(cx, &waiting.datagram).is_ready()) else {
-                    break;
-                };
+                let Some(waiting) = &sending else { break };
+                match service.poll_send(cx, &waiting.datagram) {
+                    Poll::Pending => break,
+                    // What has become of one before.
+                    Poll::Ready(Err(error)) if is_refusal(&error) => return Poll::Ready(Err(error)),
+                    // One that cannot be sent, by its size, is lost.
+                    Poll::Ready(_) => {}
+                }
+                let Some(sent) = sending.take() else { break };
                 moved.up += sent.datagram.len() as u64;
                 timer.arm(idle);
             }
@@ -167,18 +182,14 @@ impl Datagrams {
                     timer.arm(idle);
                     cx.waker().wake_by_ref();
                 }
-                // Nobody listens there.
-                Poll::Ready(Err(_)) => {
-                    peer.report(Outcome::TcpFailure);
-                    return Poll::Ready(StatusCode(502));
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
             }
-            if timer.poll_expired(cx) { Poll::Ready(StatusCode(200)) } else { Poll::Pending }
+            if timer.poll_expired(cx) { Poll::Ready(Ok(StatusCode(200))) } else { Poll::Pending }
         })
         .await;
         timer.disarm();
-        (moved, status)
+        (moved, ended)
     }
 
     /// Passes one answer on; its octets.
@@ -190,6 +201,21 @@ impl Datagrams {
         let _ = self.socket.try_send_to(answer.filled(), client);
         Poll::Ready(Ok(answer.filled().len()))
     }
+}
+
+/// Waits for the word that what was sent has reached nobody (an ICMP message). It makes a socket neither readable nor
+/// writable, and is told once, to whichever call comes first.
+async fn refusal(service: &UdpSocket) -> io::Error {
+    let told = || match service.take_error() {
+        Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(Some(error)) | Err(error) => Ok(error),
+    };
+    service.async_io(Interest::ERROR, told).await.unwrap_or_else(|error| error)
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }
 
 impl Waiting {
