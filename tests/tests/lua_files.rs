@@ -50,3 +50,18 @@ fn workers_run_what_was_there_when_the_node_started() {
     assert!(reload().status.success());
     all_say(3);
 }
+
+#[test]
+fn functions_of_records_find_modules_of_the_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("own")).unwrap();
+    std::fs::write(folder.path().join("own/words.lua"), "return 'own words'").unwrap();
+    let path = format!("{}/?.lua;;", folder.path().display());
+    for given in [("untrusted_lua_sandbox_requires", "own.words"), ("untrusted_lua", "on")] {
+        let node = Node::start(&[given, ("lua_package_path", &path)]);
+        json(node.admin(), "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+        let config = json!({ "access": ["kong.response.exit(200, require('own.words'))"] });
+        json(node.admin(), "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+        assert_eq!(get(node.proxy(), "/").expect(200).text(), "own words");
+    }
+}

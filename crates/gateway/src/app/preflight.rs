@@ -88,10 +88,10 @@ pub fn own_plugins(settings: &Settings) -> Vec<&str> {
 /// Plugins of the operator's own: those of plugin servers, and files in Lua.
 #[cfg(feature = "lua")]
 fn of_files(names: &[&str], settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut kinds = runtimes::external::load(&settings.plugin_servers)?;
+    let mut kinds = match names {
+        [] => Vec::new(),
+        _ => runtimes::external::load(&settings.plugin_servers)?,
+    };
     kinds.retain(|kind| names.contains(&kind.name()));
     let names: Vec<&str> = names.iter().copied().filter(|name| kinds.iter().all(|kind| kind.name() != *name)).collect();
     let paths = runtimes::lua::Paths { package: settings.text("lua_package_path").to_owned() };

@@ -57,11 +57,9 @@ struct LuaPlugin(&'static Definition);
 /// Plugins that have been loaded, by name: a reload checks settings again.
 static LOADED: Mutex<Option<HashMap<String, &'static dyn PluginKind>>> = Mutex::new(None);
 
-/// Loads the plugins of these names. The error says which one cannot be, and why.
+/// Loads the plugins of these names. The error says which one cannot be, and why. Code that comes in records finds
+/// modules in these paths, too.
 pub fn load(names: &[&str], paths: &Paths) -> Result<Vec<&'static dyn PluginKind>, String> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
     paths.search();
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let loaded = loaded.get_or_insert_default();
