@@ -7,6 +7,7 @@ mod interfaces;
 mod limits;
 mod raw;
 mod services;
+mod together;
 mod websocket;
 
 use blackbox::http::form;

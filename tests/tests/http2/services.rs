@@ -1,6 +1,7 @@
 //! Services that speak HTTP/2: gRPC, and what goes to them so because they say it.
 
 use crate::client::{Connection, Over, play, whole};
+use crate::raw::{END_HEADERS, END_STREAM, HEADERS, Raw, block, frame};
 use blackbox::http::{form, get, json};
 use blackbox::{Node, Scripted, Service, eventually};
 use bytes::Bytes;
@@ -8,21 +9,22 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::json;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A service that does what the method of a request says.
-struct Grpc {
-    address: SocketAddr,
+pub struct Grpc {
+    pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     /// Requests that it has reset.
     reset: Arc<AtomicUsize>,
 }
 
 impl Grpc {
-    fn start() -> Grpc {
+    pub fn start() -> Grpc {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (address, connections) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
@@ -66,6 +68,25 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
     response = response.header("x-te", head.headers.get("te").cloned().unwrap_or(HeaderValue::from_static("")));
     match head.uri.path() {
         "/t.T/Reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+        "/t.T/Tiny" => {
+            let mut stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
+            // The window of a stream, in small pieces.
+            stream.reserve_capacity(1 << 20);
+            let mut left = 0;
+            loop {
+                if left < 10 {
+                    match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
+                        Some(Ok(_)) => left = stream.capacity(),
+                        _ => return,
+                    }
+                    continue;
+                }
+                if stream.send_data(Bytes::from_static(b"ten octets"), false).is_err() {
+                    return;
+                }
+                left -= 10;
+            }
+        }
         "/t.T/NotFound" => {
             let response = response.header("grpc-status", "5").header("grpc-message", "none").body(()).unwrap();
             respond.send_response(response, true).unwrap();
@@ -97,9 +118,60 @@ fn node(service: &Grpc) -> Node {
     node
 }
 
-fn call(method: &str) -> Request<()> {
+pub fn call(method: &str) -> Request<()> {
     let request = Request::post(format!("http://a.test/t.T/{method}")).header("content-type", "application/grpc");
     request.header("te", "trailers").body(()).unwrap()
+}
+
+/// Pieces without content are nothing, however many come on a connection.
+#[test]
+fn pieces_without_content_end_no_connection() {
+    let service = Grpc::start();
+    let node = node(&service);
+    play(async {
+        let connection = Connection::open(&node, Over::Plain).await;
+        for _ in 0..150 {
+            let (response, mut sending) = connection.send(call("Echo"), false).await;
+            sending.send_data(Bytes::from_static(b"hi"), false).unwrap();
+            // The service sends it back.
+            sending.send_data(Bytes::new(), true).unwrap();
+            let got = whole(response.await.unwrap()).await;
+            assert_eq!(got.content, b"hi");
+            assert_eq!(got.trailers.unwrap()["grpc-status"], "0");
+        }
+    });
+    assert_eq!(service.connections(), 1);
+}
+
+/// A client that does not read many small pieces is no other one's trouble.
+#[test]
+fn small_pieces_that_nobody_reads_end_no_connection() {
+    let service = Grpc::start();
+    let node = node(&service);
+    // The connection that they share.
+    play(async {
+        whole(Connection::open(&node, Over::Plain).await.send(call("NotFound"), true).await.0.await.unwrap()).await
+    });
+    let mut unread = Raw::open(&node);
+    let head = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a.test"),
+        (":path", "/t.T/Tiny"),
+        ("content-type", "application/grpc"),
+    ];
+    for stream in [1, 3] {
+        unread.0.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&head))).unwrap();
+    }
+    play(async {
+        let other = Connection::open(&node, Over::Plain).await;
+        for _ in 0..300 {
+            let (response, mut sending) = other.send(call("Echo"), false).await;
+            sending.send_data(Bytes::from_static(b"hi"), true).unwrap();
+            assert_eq!(whole(response.await.unwrap()).await.trailers.unwrap()["grpc-status"], "0");
+        }
+    });
+    assert_eq!(service.connections(), 1);
 }
 
 #[test]

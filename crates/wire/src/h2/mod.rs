@@ -5,6 +5,7 @@
 
 mod client;
 mod connection;
+mod empty_frames;
 mod frame;
 mod head;
 mod io;
