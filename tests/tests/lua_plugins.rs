@@ -323,6 +323,21 @@ fn workers_are_told_what_has_happened_to_a_record() {
 }
 
 #[test]
+fn records_are_found_by_the_keys_of_caches() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let answer = get(node.proxy(), "/?do=by_key&word=ann").expect(200).json();
+    let expected = json!({
+        "group": "g", "none": true, "credential": "ann:x", "own": "ann:x", "key": true, "kid": "ann",
+        "public": "-----BEGIN PUBLIC KEY", "private": "-----BEGIN PRIVATE KEY", "fields": "nobody", "services": 0,
+        "why": "[postgres] could not find the entity with '{username=\"nobody\"}'", "name": "name must be a string",
+        "entity": "entity must be a table", "foreign": "foreign_key must be a table",
+        "options": "options must be a table when specified",
+    });
+    assert_eq!(answer, expected);
+}
+
+#[test]
 fn what_plugins_keep_is_shown_and_purged() {
     let backend = Backend::start("a");
     let node = keeper(&backend);

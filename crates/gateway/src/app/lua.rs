@@ -80,6 +80,25 @@ pub async fn call_dao(request: sdk::AdminRequest, call: sdk::DaoCall) -> sdk::Da
     runtimes::lua::call_dao(request, call).await
 }
 
+/// Plugins whose records have been deleted are told so (`configure`), once that is in force.
+pub fn removed(commits: &[Arc<[Change]>]) {
+    let plugins = commits.iter().flat_map(|changes| changes.iter()).filter(|change| change.entity == "plugins");
+    let deleted = plugins.filter(|change| change.verb() == "delete");
+    let ids: Vec<_> = deleted.filter_map(|change| change.record.get("id")?.as_str()?.parse().ok()).collect();
+    if !ids.is_empty() {
+        runtimes::lua::removed(&ids);
+    }
+}
+
+pub fn instances_so_far() -> u64 {
+    runtimes::lua::instances_so_far()
+}
+
+/// The same of all that was configured before a whole configuration took the place of another.
+pub fn replaced(before: u64) {
+    runtimes::lua::replaced(before);
+}
+
 /// What code keeps in `kong.cache` under a key.
 pub fn kept_value(key: &str) -> Option<serde_json::Value> {
     runtimes::lua::kept_value(key)

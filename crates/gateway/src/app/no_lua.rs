@@ -19,6 +19,14 @@ pub fn forget(_catalog: &Catalog, _commits: &[Arc<[Change]>]) {}
 
 pub fn forget_all() {}
 
+pub fn removed(_commits: &[Arc<[Change]>]) {}
+
+pub fn instances_so_far() -> u64 {
+    0
+}
+
+pub fn replaced(_before: u64) {}
+
 pub fn kept_value(_key: &str) -> Option<serde_json::Value> {
     None
 }

@@ -125,11 +125,12 @@ impl Publisher {
                         return Ok(());
                     }
                     lua::forget(self.store.catalog(), &commits);
-                    let mut commits = self.references.take(commits).await;
-                    commits.insert(0, renewed);
-                    let applied = compile(&self.plane, move |plane| plane.apply(&commits)).await;
+                    let mut changes = self.references.take(commits.clone()).await;
+                    changes.insert(0, renewed);
+                    let applied = compile(&self.plane, move |plane| plane.apply(&changes)).await;
                     self.anew |= applied.is_err();
                     applied?;
+                    lua::removed(&commits);
                     revision
                 }
                 _ => {
@@ -137,11 +138,13 @@ impl Publisher {
                     self.unread = loaded.as_ref().is_err_and(|error| error.code == Code::DatabaseUnavailable);
                     let (revision, loading) = loaded.map_err(unreadable)?;
                     lua::forget_all();
+                    let before = lua::instances_so_far();
                     let replaced = compile(&self.plane, move |plane| plane.replace(loading.replacement)).await;
                     if replaced.is_err() {
                         self.progress.send_modify(|progress| progress.tried = revision);
                     }
                     replaced?;
+                    lua::replaced(before);
                     self.anew = false;
                     revision
                 }

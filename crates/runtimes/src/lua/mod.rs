@@ -35,7 +35,7 @@ pub use handshakes::run_certificate;
 pub use kept_values::{forget_value, kept_value};
 pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;
-pub use plugins::{Paths, call_dao, has_files, load};
+pub use plugins::{Paths, call_dao, has_files, instances_so_far, load, removed, replaced};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, Secret, leave, open_vaults, surround};
 pub use timers::{become_worker, end_worker};

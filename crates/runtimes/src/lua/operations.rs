@@ -47,6 +47,10 @@ pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture
                 Ok(MultiValue::new())
             })
         }
+        "yield" => Box::pin(async {
+            tokio::task::yield_now().await;
+            Ok(MultiValue::new())
+        }),
         "park" => {
             let number = arguments.front().and_then(number).unwrap_or_default() as u64;
             let limit = arguments.get(1).filter(|limit| !limit.is_nil()).map(|limit| seconds(Some(limit)));

@@ -44,8 +44,9 @@ const OWN: [(&str, &str); 17] = [
 ];
 
 /// The same, of what needs modules.
-const LATER: [(&str, &str); 9] = [
+const LATER: [(&str, &str); 10] = [
     ("=db_checks", include_str!("code/db_checks.lua")),
+    ("=db_entities", include_str!("code/db_entities.lua")),
     ("=db", include_str!("code/db.lua")),
     ("=db_connector", include_str!("code/db_connector.lua")),
     ("=dns", include_str!("code/dns.lua")),

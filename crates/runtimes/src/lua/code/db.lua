@@ -169,7 +169,20 @@ local function id_of(self, key)
   return value
 end
 
+-- What Kong raises of values of a wrong type.
+local function is_record(value)
+  if type(value) ~= "table" then
+    error("entity must be a table", 3)
+  end
+end
+local function are_options(options)
+  if options ~= nil and type(options) ~= "table" then
+    error("options must be a table when specified", 3)
+  end
+end
+
 function dao:select(key, options)
+  are_options(options)
   return one(self, options, ask(self, "get", options, id_of(self, key)))
 end
 
@@ -240,11 +253,15 @@ end
 dao.each_for_export = dao.each
 
 function dao:insert(record, options)
+  is_record(record)
+  are_options(options)
   return one(self, options, ask(self, "insert", options, outgoing(self.schema, record, options)))
 end
 
 function dao:update(key, change, options)
   local id = id_of(self, key)
+  is_record(change)
+  are_options(options)
   local record, err, err_t = one(self, options, ask(self, "update", options, id, outgoing(self.schema, change, options)))
   if not record and not err then
     local named = {}
@@ -253,17 +270,24 @@ function dao:update(key, change, options)
       value = type(value) == "table" and value.id or value
       named[i] = fmt(type(value) == "string" and "%s=%q" or "%s=%s", name, tostring(value))
     end
-    return failed({ code = 6, name = "not found",
+    local fields = {}
+    for _, name in ipairs(self.schema.primary_key) do
+      fields[name] = type(key) == "table" and key[name] or id
+    end
+    return failed({ code = 6, name = "not found", fields = fields,
       message = fmt("could not find the entity with primary key '{%s}'", concat(named, ",")) })
   end
   return record, err, err_t
 end
 
 function dao:upsert(key, record, options)
+  is_record(record)
+  are_options(options)
   return one(self, options, ask(self, "upsert", options, id_of(self, key), outgoing(self.schema, record, options)))
 end
 
 function dao:delete(key, options)
+  are_options(options)
   local deleted, err_t = ask(self, "delete", options, id_of(self, key))
   if deleted == nil then
     return failed(err_t)
@@ -329,22 +353,7 @@ function dao:cache_key(key, ...)
   return concat({ schema.name, concat(values, ":"), workspace ~= null and workspace or "" }, ":")
 end
 
-function dao:select_by_cache_key(key, options)
-  local names = self.schema.cache_key
-  if not names or #names == 0 then
-    error("entity does not have a cache_key defined", 2)
-  elseif #names == 1 then
-    return self["select_by_" .. names[1]](self, type(key) == "table" and key[names[1]] or key, options)
-  end
-  local wanted_key = type(key) == "table" and self:cache_key(key) or key
-  for row, err in self:each(1000, options) do
-    if err then
-      return nil, err
-    elseif self:cache_key(row) == wanted_key then
-      return row
-    end
-  end
-end
+function dao:select_by_cache_key(key, options) return slot.select_by_cache_key(self, key, options) end
 
 -- What is there for each unique field, and for each reference. Functions that a plugin has in the place of others are
 -- called by their own names only, as in Kong.
@@ -353,8 +362,20 @@ local by_field = {}
 -- A reference is found by the id that it holds.
 local function value_of(value) return type(value) == "table" and value.id or value end
 
+-- A value of another type is none of the field's, which Kong raises.
+local function is_value(self, field, value)
+  local kind = self.schema.fields[field].type
+  if kind == "string" and type(value) ~= "string" then
+    error(field .. " must be a string", 3)
+  elseif kind == "foreign" and type(value) ~= "table" then
+    error(field .. " must be a table", 3)
+  end
+end
+
 function by_field.select(field)
   return function(self, value, options)
+    is_value(self, field, value)
+    are_options(options)
     return one(self, options, ask(self, "find", options, field, value_of(value)))
   end
 end
@@ -366,19 +387,22 @@ end
 
 function by_field.update(field)
   return function(self, value, change, options)
+    is_value(self, field, value)
     local id, err, err_t = id_by(self, field, value, options)
     if id then
       return dao.update(self, id, change, options)
     elseif err then
       return nil, err, err_t
     end
-    return failed({ code = 6, name = "not found", message = fmt("could not find the entity with '{%s=%q}'", field,
-      tostring(value)) })
+    local told = type(value) == "table" and fmt("{id=%q}", tostring(value.id)) or fmt("%q", tostring(value))
+    return failed({ code = 6, name = "not found", fields = { [field] = value },
+      message = fmt("could not find the entity with '{%s=%s}'", field, told) })
   end
 end
 
 function by_field.upsert(field)
   return function(self, value, record, options)
+    is_value(self, field, value)
     local id, err, err_t = id_by(self, field, value, options)
     if err then
       return nil, err, err_t
@@ -394,6 +418,7 @@ end
 
 function by_field.delete(field)
   return function(self, value, options)
+    is_value(self, field, value)
     local id, err, err_t = id_by(self, field, value, options)
     if id then
       return dao.delete(self, id, options)
@@ -404,6 +429,9 @@ end
 
 local function for_reference(field)
   local function all(self, key, options)
+    if type(key) ~= "table" then
+      error("foreign_key must be a table", 3)
+    end
     local rows, err_t = ask(self, "find_all", options, field, type(key) == "table" and key.id or key)
     if rows == nil then
       return failed(err_t)
@@ -446,6 +474,7 @@ local function new(name)
       methods["each_for_" .. field_name] = each
     end
   end
+  slot.add_methods(name, methods)
   if name == "plugins" then
     schema.subschemas, methods.get_handlers = slot.plugin_schemas(), slot.plugin_handlers
   end

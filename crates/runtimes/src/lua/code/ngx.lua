@@ -451,6 +451,9 @@ function re.find(subject, regex, options, ctx, nth)
     ctx.pos = found[2] + 1
   end
   nth = nth or 0
+  if nth < 0 or nth > found.groups then
+    return nil, nil, "nth out of bound"
+  end
   return found[2 * nth + 1], found[2 * nth + 2]
 end
 
@@ -490,7 +493,8 @@ end
 
 local function replace(subject, regex, replacement, options, all)
   subject, options = tostring(subject), options or ""
-  if type(replacement) == "string" and replacement:gsub("%$%$", ""):find("%$%{?[^%d{]") then
+  local template = type(replacement) == "string" and replacement:gsub("%$%$", "") or ""
+  if template:find("%$%{?[^%d{]") or template:find("%${?$") then
     return nil, nil, "failed to compile the replacement template"
   end
   local out, at, count, done = {}, 1, 0, 1
@@ -531,11 +535,17 @@ for name in ([[get get_stale set safe_set add safe_add replace delete incr lpush
     expire]]):gmatch("%S+") do
   named[name] = true
 end
+-- Where they are given how long something is good.
+local times = { set = 2, safe_set = 2, add = 2, safe_add = 2, replace = 2, expire = 1, incr = 3 }
 for _, name in pairs { "get", "get_stale", "set", "safe_set", "add", "safe_add", "replace", "delete", "incr", "lpush",
     "rpush", "lpop", "rpop", "llen", "ttl", "expire", "flush_all", "flush_expired", "get_keys", "capacity",
     "free_space" } do
+  local at = times[name]
   dict[name] = function(self, key, ...)
-    if type(self) ~= "table" or not self.name then
+    local time = at and (select(at, ...))
+    if time ~= nil and time ~= false and (type(time) ~= "number" or time < 0) then
+      error('bad "' .. (name == "incr" and "init_ttl" or "exptime") .. '" argument', 2)
+    elseif type(self) ~= "table" or not self.name then
       error("bad \"zone\" argument", 2)
     elseif named[name] and type(key) == "string" and #key > 65535 then
       return nil, "key too long"
@@ -545,6 +555,15 @@ for _, name in pairs { "get", "get_stale", "set", "safe_set", "add", "safe_add",
     end
     return native.shared(self.name, name, key, ...)
   end
+end
+-- Numbers may come as texts.
+local incr = dict.incr
+function dict:incr(key, by, ...)
+  local number = tonumber(by)
+  if not number then
+    error('bad "value" argument', 2)
+  end
+  return incr(self, key, number, ...)
 end
 ngx.shared = setmetatable({}, { __index = function(t, name)
   if not native.shared_exists(name) then

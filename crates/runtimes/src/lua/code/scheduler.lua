@@ -125,6 +125,24 @@ end
 
 function coroutine.resume(co, ...) return passed(co, resume(co, ...)) end
 
+-- Coroutines that the run time has made: phases, and light threads.
+local of_phases, of_threads = setmetatable({}, { __mode = "k" }), nil
+local function of_phase(f)
+  local co = create(f)
+  of_phases[co] = true
+  return co
+end
+
+-- Who yields to nobody lets others go on, and comes back.
+function coroutine.yield(...)
+  local co = coroutine.running()
+  if co and (of_phases[co] or of_threads[co]) and slot.at.may_wait then
+    slot.wait("yield")
+    return
+  end
+  return yield(...)
+end
+
 local function values(ok, ...)
   if not ok then
     error((...), 0)
@@ -203,7 +221,7 @@ local function outcome(co, ok, mark, ...)
 end
 
 function slot.begin(f, ...)
-  local co = remove(idle) or create(loop)
+  local co = remove(idle) or of_phase(loop)
   return outcome(co, resume(co, f, ...))
 end
 
@@ -274,7 +292,7 @@ function slot.runner(phase)
       if co then
         spare = nil
       else
-        co = remove(spares) or create(serve)
+        co = remove(spares) or of_phase(serve)
       end
       return served(co, resume(co, own[name] or found(own, name), own.handler, own.config))
     end
@@ -316,6 +334,7 @@ end
 -- Light threads (ngx.thread): coroutines that run beside the one that has spawned them, in the same phase.
 local threads = setmetatable({}, { __mode = "k" })
 local thread = {}
+of_threads = threads
 
 local function finished(t, ok, ...)
   t.alive, t.result = false, { n = select("#", ...) + 1, ok, ... }
@@ -340,6 +359,8 @@ end
 function thread.spawn(f, ...)
   if not slot.at.may_wait then
     error("API disabled in the context of " .. tostring(slot.at.context), 2)
+  elseif type(f) ~= "function" then
+    error("bad argument #1 to 'spawn' (function expected, got " .. type(f) .. ")", 2)
   end
   local t = { alive = true, waiters = {} }
   local co = create(function() body(t, f, t.arguments) end)

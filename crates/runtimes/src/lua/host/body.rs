@@ -3,7 +3,8 @@
 use super::request::{args_of, named_args};
 use super::{Arguments, Host};
 use crate::lua::Phase;
-use crate::lua::value::{self, Named, Nulls};
+use crate::lua::natives::json_read;
+use crate::lua::value::{self, Named};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Bytes, Framing, Known, Multipart, RequestBody};
 
@@ -92,10 +93,9 @@ fn read(lua: &Lua, kind: &str, content: &Bytes, max: usize) -> Result<MultiValue
         return (args, Value::Nil, FORM).into_lua_multi(lua);
     }
     if lower.starts_with(JSON) {
-        return match serde_json::from_slice(content) {
-            Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
-                (value::with_lists(lua, &json, Nulls::Kept)?, Value::Nil, JSON).into_lua_multi(lua)
-            }
+        let lists = lua.named_registry_value(value::LISTS)?;
+        return match json_read::read(lua, content, Some(&lists), json_read::MAX_DEPTH)? {
+            Ok(table @ Value::Table(_)) => (table, Value::Nil, JSON).into_lua_multi(lua),
             _ => none("invalid json body", JSON),
         };
     }

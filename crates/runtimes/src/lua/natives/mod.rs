@@ -9,6 +9,7 @@ mod digests;
 mod files;
 mod issuance;
 pub(super) mod json;
+pub(super) mod json_read;
 mod keys;
 pub(super) mod log;
 pub(super) mod patterns;

@@ -168,7 +168,10 @@ impl Dictionary {
             "incr" => self.incr(lua, name()?, at(1), at(2), ttl(3), now)?,
             "lpush" | "rpush" => {
                 let name = name()?;
-                let Some(value) = Stored::from_lua(at(1)) else { return Err(Error::runtime("bad value type")) };
+                // Lists hold texts and numbers.
+                let Some(value @ (Stored::Text(_) | Stored::Number(_))) = Stored::from_lua(at(1)) else {
+                    return Ok(vec![Value::Nil, text("bad value type")?].into());
+                };
                 let present = self.items.get(&name).filter(|item| !item.is_over(now));
                 if present.is_some_and(|item| !matches!(item.value, Stored::List(_))) {
                     return Ok(vec![Value::Nil, text("value not a list")?].into());
@@ -227,8 +230,9 @@ impl Dictionary {
                 vec![]
             }
             "flush_expired" => {
-                let over: Vec<_> =
-                    self.items.iter().filter(|(_, item)| item.is_over(now)).map(|(name, _)| name.clone()).collect();
+                let most = number(at(0)).filter(|most| *most > 0.0).map_or(usize::MAX, |most| most as usize);
+                let over = self.items.iter().filter(|(_, item)| item.is_over(now)).take(most);
+                let over: Vec<_> = over.map(|(name, _)| name.clone()).collect();
                 over.iter().for_each(|name| drop(self.remove(name)));
                 vec![Value::Integer(over.len() as i64)]
             }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A record of `plugins` for a plugin in Lua.
 pub struct Configured {
@@ -26,6 +26,16 @@ pub struct Configured {
     pub number: u64,
     /// What its handler is given.
     config: Json,
+    /// Whether its plugin has been told already that it is gone.
+    is_forgotten: AtomicBool,
+}
+
+/// Numbers of instances; those of code in configurations are below.
+static NUMBERS: AtomicU64 = AtomicU64::new(1 << 32);
+
+/// The number that the next instance will have.
+pub fn numbers_so_far() -> u64 {
+    NUMBERS.load(Ordering::Relaxed)
 }
 
 /// The same as one of the gateway's plugins.
@@ -132,9 +142,14 @@ pub(crate) fn given_config(plugin: &entities::Plugin) -> Record {
 
 impl Configured {
     pub fn new(definition: &'static Definition, plugin: &entities::Plugin) -> Configured {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1 << 32);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Configured { definition, id: plugin.id, number, config: Json::Object(given_config(plugin)) }
+        let (config, is_forgotten) = (Json::Object(given_config(plugin)), AtomicBool::new(false));
+        Configured { definition, id: plugin.id, number, config, is_forgotten }
+    }
+
+    /// It is gone, though exchanges may still have it.
+    pub fn forget(&self) {
+        self.is_forgotten.store(true, Ordering::Relaxed);
     }
 
     /// What it is to the machine of this thread, made once: the configuration is always the same table.
@@ -172,7 +187,9 @@ impl Configured {
 
 impl Drop for Configured {
     fn drop(&mut self) {
-        self.definition.changed();
+        if !*self.is_forgotten.get_mut() {
+            self.definition.changed();
+        }
     }
 }
 

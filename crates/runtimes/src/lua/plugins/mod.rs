@@ -22,6 +22,7 @@ pub(super) use instances::Instances;
 use super::{modules, timers};
 use instance::{Configured, Instance};
 use loading::Loaded;
+use sdk::entities::Uuid;
 use sdk::{
     AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, LocalBoxFuture, Plugin, PluginKind,
     PluginMigrations, entities,
@@ -57,6 +58,29 @@ struct LuaPlugin(&'static Definition);
 /// Plugins that have been loaded, by name: a reload checks settings again.
 static LOADED: Mutex<Option<HashMap<String, &'static dyn PluginKind>>> = Mutex::new(None);
 
+/// The same, as they are here.
+static DEFINITIONS: Mutex<Vec<&'static Definition>> = Mutex::new(Vec::new());
+
+/// Records of plugins are gone: `configure` is told without them, though exchanges may still have them.
+pub fn removed(ids: &[Uuid]) {
+    remove(|configured| ids.contains(&configured.id));
+}
+
+/// What `replaced` is to be told when a whole configuration has taken the place of another.
+pub fn instances_so_far() -> u64 {
+    instance::numbers_so_far()
+}
+
+/// All records have been configured anew since so many instances: what was there before is gone.
+pub fn replaced(before: u64) {
+    remove(|configured| configured.number < before);
+}
+
+fn remove(is_gone: impl Fn(&Configured) -> bool) {
+    let definitions = DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    definitions.iter().for_each(|definition| definition.remove(&is_gone));
+}
+
 /// Loads the plugins of these names. The error says which one cannot be, and why. Code that comes in records finds
 /// modules in these paths, too.
 pub fn load(names: &[&str], paths: &Paths) -> Result<Vec<&'static dyn PluginKind>, String> {
@@ -70,7 +94,9 @@ pub fn load(names: &[&str], paths: &Paths) -> Result<Vec<&'static dyn PluginKind
             None => {
                 let of_files = loading::load(name)
                     .map_err(|error| format!("error loading plugin schemas: on plugin '{name}': {error}"))?;
-                let kind: &'static LuaPlugin = Box::leak(Box::new(LuaPlugin(Definition::leaked(name, of_files))));
+                let definition = Definition::leaked(name, of_files);
+                DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner).push(definition);
+                let kind: &'static LuaPlugin = Box::leak(Box::new(LuaPlugin(definition)));
                 loaded.insert((*name).to_owned(), kind);
                 kind
             }
@@ -122,6 +148,22 @@ impl Definition {
         });
         all.reverse();
         all
+    }
+
+    fn remove(&self, is_gone: impl Fn(&Configured) -> bool) {
+        let mut configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = configured.len();
+        configured.retain(|instance| {
+            let kept = instance.upgrade();
+            let is_gone = kept.as_ref().is_some_and(|instance| is_gone(instance));
+            if let Some(instance) = kept.filter(|_| is_gone) {
+                instance.forget();
+            }
+            !is_gone
+        });
+        if configured.len() < before {
+            self.changed();
+        }
     }
 
     fn changed(&self) {

@@ -379,7 +379,15 @@ function http:request_pipeline(requests)
     if not res then
       return nil, err
     end
-    read_body(res)
+    -- What is read of one stands before the next.
+    local body, why = read_body(res)
+    local rest = body
+    res.read_body = function() return body, why end
+    res.body_reader = function()
+      local piece = rest
+      rest = nil
+      return piece ~= "" and piece or nil, why
+    end
     responses[i] = res
   end
   return responses

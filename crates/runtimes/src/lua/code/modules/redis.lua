@@ -67,7 +67,18 @@ local function flat(name, ...)
   return words
 end
 
+-- A connection that is subscribed is no good to who takes it from the pool next.
+local SUBSCRIBING = { subscribe = true, psubscribe = true, ssubscribe = true }
+local ENDING = { unsubscribe = true, punsubscribe = true, sunsubscribe = true }
+local function noted(self, answer)
+  if self.subscribed and type(answer) == "table" and ENDING[answer[1]] and answer[3] == 0 then
+    self.subscribed = false
+  end
+  return answer
+end
+
 local function call(self, name, ...)
+  self.subscribed = self.subscribed or SUBSCRIBING[name:lower()] or false
   if not self.socket then
     return nil, "not initialized"
   end
@@ -80,13 +91,14 @@ local function call(self, name, ...)
   if not ok then
     return nil, err
   end
-  return read(self.socket)
+  local answer, why = read(self.socket)
+  return noted(self, answer), why
 end
 
 local methods = {}
 
 -- What is not there is a command: `pipelined` always is.
-function redis.new() return setmetatable({ socket = ngx.socket.tcp(), pipelined = false }, redis) end
+function redis.new() return setmetatable({ socket = ngx.socket.tcp(), pipelined = false, subscribed = false }, redis) end
 function methods:set_timeout(ms) return self.socket:settimeout(ms) end
 function methods:set_timeouts(...) return self.socket:settimeouts(...) end
 
@@ -94,7 +106,7 @@ function methods:connect(host, port, options)
   if type(port) == "table" then
     options, port = port, nil
   end
-  options = options or {}
+  options, self.subscribed = options or {}, false
   port = port or 6379
   options.pool = options.pool or table.concat({ host, port, tostring(options.ssl), tostring(options.server_name),
     tostring(options.ssl_verify) }, ":")
@@ -111,7 +123,12 @@ function methods:connect(host, port, options)
   return 1
 end
 
-function methods:set_keepalive(...) return self.socket:setkeepalive(...) end
+function methods:set_keepalive(...)
+  if self.subscribed then
+    return nil, "subscribed state"
+  end
+  return self.socket:setkeepalive(...)
+end
 function methods:get_reused_times() return self.socket:getreusedtimes() end
 function methods:close() return self.socket:close() end
 function methods:init_pipeline() self.pipelined = {} end
@@ -158,7 +175,13 @@ function methods:array_to_hash(list)
   return hash
 end
 
-function methods:read_reply() return read(self.socket) end
+function methods:read_reply()
+  if not self.subscribed then
+    return nil, "not subscribed"
+  end
+  local answer, err = read(self.socket)
+  return noted(self, answer), err
+end
 function redis.add_commands() end
 function redis.register_module_prefix() end
 

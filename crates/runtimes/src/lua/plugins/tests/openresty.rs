@@ -412,3 +412,73 @@ xdLfEtxw7+A/iWpKdpeKlumwvV3ezTMGwpH9gNGcWbGj8BMwiID9OMQriMP3lEB4
 QsVEpsOzvxClzcvrjUTm1RQ=
 -----END PRIVATE KEY-----
 ";
+
+#[tokio::test]
+async fn who_yields_lets_others_go_on() {
+    let expected = json!({
+        "order": "a1 b1", "count": 4, "main": 1, "done": "ab", "own": 2, "last": "x", "spawned": false,
+    });
+    assert_eq!(outcome("yields").await, expected);
+}
+
+#[tokio::test]
+async fn arguments_are_judged_as_openresty_does() {
+    let expected = json!({
+        "added": 7, "ttl": false, "time": false, "list": [null, "bad value type"], "freed": 1,
+        "nth": [null, null, "nth out of bound"], "template": "failed to compile the replacement template", "by": false,
+    });
+    assert_eq!(outcome("strict").await, expected);
+}
+
+#[tokio::test]
+async fn json_is_as_lua_cjson_has_it() {
+    let expected = json!({
+        "raw": "x\ty", "latin": 4, "depth": "Found too many nested data structures (3)", "deep": true,
+        "sparse": "{\"1\":1,\"100\":1}", "refused": "Cannot serialise table: excessively sparse array", "null": "null",
+        "precision": "0.333", "was": 14, "none": false, "excess": "Cannot serialise, excessive depth (2)",
+    });
+    assert_eq!(outcome("json").await, expected);
+}
+
+#[tokio::test]
+async fn content_of_any_octets_is_json() {
+    let lines = [("content-type", "application/json")];
+    let answer = answered("content", &lines, "{\"a\":\"x\ty\"}").await;
+    assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), json!({ "kind": "table", "a": "x\ty" }));
+}
+
+/// A server that answers so many things that are said to it, one after the other.
+async fn saying(answers: &'static [&'static str]) -> (u16, impl Future<Output = ()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut space = [0; 4096];
+        for answer in answers {
+            assert!(stream.read(&mut space).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        // Until the client has done with it.
+        while stream.read(&mut space).await.is_ok_and(|read| read > 0) {}
+    };
+    (port, serve)
+}
+
+#[tokio::test]
+async fn clients_of_redis_and_http_keep_their_promises() {
+    let (redis, of_redis) =
+        saying(&["*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n", "*3\r\n$11\r\nunsubscribe\r\n$2\r\nch\r\n:0\r\n"])
+            .await;
+    let (http, of_http) =
+        saying(&["HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"])
+            .await;
+    let query = format!("clients&port={redis}&http={http}");
+    let answer = tokio::select! {
+        answer = outcome(&query) => answer,
+        _ = async { tokio::join!(of_redis, of_http) } => panic!("servers end first"),
+    };
+    let expected = json!({
+        "early": "not subscribed", "answer": 1, "kept": "subscribed state", "later": 1, "bodies": ["one", "two"],
+    });
+    assert_eq!(answer, expected);
+}
