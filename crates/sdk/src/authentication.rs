@@ -1,7 +1,7 @@
 //! What plugins that authenticate callers have in common.
 
-use crate::{Answer, Config, Exchange, Step};
-use model::entities::Uuid;
+use crate::{Answer, Config, Exchange, Fields, Known, SnapshotRef, Step};
+use model::entities::{Consumer, Credential, Uuid};
 
 /// The consumer as which callers go on whom a plugin does not recognise (`anonymous`), if there is one.
 pub struct Anonymous {
@@ -37,6 +37,54 @@ impl Anonymous {
                 tracing::error!("{}: {message}", self.plugin);
                 Step::Answer(Answer::error(exchange, 500, &message))
             }
+        }
+    }
+}
+
+impl Exchange {
+    /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,
+    /// in place of what the client may have sent under these names. The identifier is the credential's id, or what
+    /// [`Exchange::identify`] sets. A consumer without a credential is an anonymous one.
+    pub fn authenticate(
+        &mut self,
+        consumer: Option<SnapshotRef<Consumer>>,
+        credential: Option<SnapshotRef<Credential>>,
+    ) {
+        let fields = &mut self.request.fields;
+        let mut line = |name: Known, value: Option<&str>| match value {
+            Some(value) if Fields::is_valid_value(value.as_bytes()) => fields.set_known(name, value.as_bytes()),
+            _ => {
+                fields.remove_known(name);
+            }
+        };
+        let (mut id, mut identifier) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+        line(Known::XConsumerId, consumer.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut id)));
+        line(Known::XConsumerCustomId, consumer.as_ref().and_then(|c| c.custom_id.as_deref()));
+        line(Known::XConsumerUsername, consumer.as_ref().and_then(|c| c.username.as_deref()));
+        line(
+            Known::XCredentialIdentifier,
+            credential.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut identifier)),
+        );
+        line(Known::XAnonymousConsumer, credential.is_none().then_some("true"));
+        self.consumer = consumer;
+        self.credential = credential;
+    }
+
+    /// Records that the caller has shown that credential; false, and nothing is recorded, when its consumer is not
+    /// there.
+    pub fn authenticate_by(&mut self, credential: SnapshotRef<Credential>) -> bool {
+        let consumer = credential.consumer.and_then(|id| self.find_consumer(&id));
+        let found = consumer.is_some();
+        if found {
+            self.authenticate(consumer, Some(credential));
+        }
+        found
+    }
+
+    /// Tells the service another name for the credential than its id, such as a user name.
+    pub fn identify(&mut self, identifier: &str) {
+        if Fields::is_valid_value(identifier.as_bytes()) {
+            self.request.fields.set_known(Known::XCredentialIdentifier, identifier.as_bytes());
         }
     }
 }

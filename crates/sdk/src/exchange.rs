@@ -474,52 +474,9 @@ impl Exchange {
         self.filter_failed
     }
 
-    /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,
-    /// in place of what the client may have sent under these names. The identifier is the credential's id, or what
-    /// [`Exchange::identify`] sets. A consumer without a credential is an anonymous one.
-    pub fn authenticate(
-        &mut self,
-        consumer: Option<SnapshotRef<Consumer>>,
-        credential: Option<SnapshotRef<Credential>>,
-    ) {
-        let fields = &mut self.request.fields;
-        let mut line = |name: &str, value: Option<&str>| match value {
-            Some(value) if Fields::is_valid_value(value.as_bytes()) => fields.set(name, value.as_bytes()),
-            _ => {
-                fields.remove(name);
-            }
-        };
-        let (mut id, mut identifier) = (Uuid::encode_buffer(), Uuid::encode_buffer());
-        line("X-Consumer-ID", consumer.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut id)));
-        line("X-Consumer-Custom-ID", consumer.as_ref().and_then(|c| c.custom_id.as_deref()));
-        line("X-Consumer-Username", consumer.as_ref().and_then(|c| c.username.as_deref()));
-        line("X-Credential-Identifier", credential.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut identifier)));
-        line("X-Anonymous-Consumer", credential.is_none().then_some("true"));
-        self.consumer = consumer;
-        self.credential = credential;
-    }
-
-    /// Records that the caller has shown that credential; false, and nothing is recorded, when its consumer is not
-    /// there.
-    pub fn authenticate_by(&mut self, credential: SnapshotRef<Credential>) -> bool {
-        let consumer = credential.consumer.and_then(|id| self.find_consumer(&id));
-        let found = consumer.is_some();
-        if found {
-            self.authenticate(consumer, Some(credential));
-        }
-        found
-    }
-
     /// The id of the consumer or the credential as it is shown: what code has given, or the UUID.
     pub fn shown_id(&self, id: &Uuid) -> String {
         self.given_ids.text(id).map_or_else(|| id.to_string(), str::to_owned)
-    }
-
-    /// Tells the service another name for the credential than its id, such as a user name.
-    pub fn identify(&mut self, identifier: &str) {
-        if Fields::is_valid_value(identifier.as_bytes()) {
-            self.request.fields.set("X-Credential-Identifier", identifier.as_bytes());
-        }
     }
 }
 

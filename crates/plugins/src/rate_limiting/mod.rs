@@ -3,9 +3,11 @@
 //! Counts on this node, in the database, or in a Redis.
 
 use crate::limits::{self, Counters, Key, SharedCounters, Subject, Usage, Who, Window};
-use sdk::{Answer, Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Step, entities};
+use sdk::{Answer, Config, Env, Exchange, Fields, Function, Known, Phases, Plugin, PluginKind, Step, entities};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The plugin as the gateway knows it.
 pub struct RateLimiting;
@@ -24,6 +26,8 @@ struct Instance {
     route: entities::Uuid,
     service: entities::Uuid,
     hide_headers: bool,
+    /// Tells it from other instances.
+    number: u64,
     error_code: u16,
     error_message: String,
 }
@@ -42,6 +46,14 @@ enum LimitBy {
     Service,
     Header(String),
     Path(String),
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The lines that this thread has told last, and which instance's they are: from one response to the next little of
+    /// them changes.
+    static TOLD: RefCell<(Option<u64>, Fields)> = RefCell::default();
 }
 
 impl PluginKind for RateLimiting {
@@ -93,6 +105,7 @@ impl PluginKind for RateLimiting {
             route: plugin.route.unwrap_or_default(),
             service: plugin.service.unwrap_or_default(),
             hide_headers: config.flag("hide_client_headers"),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             error_code: config.integer("error_code").unwrap_or(429),
             error_message: config.text("error_message").unwrap_or("API rate limit exceeded").to_owned(),
         }))
@@ -182,25 +195,57 @@ impl Instance {
     fn tell(&self, exchange: &mut Exchange, usage: &Usage, now: u64) {
         let mut summary: Option<(&Limit, f64)> = None;
         for limit in &self.limits {
-            let window = limit.window;
-            let counts_here = usage.refused_by.is_none_or(|stop| stop == window);
-            let remaining =
-                (limit.limit - f64::from(usage.used[window as usize]) - f64::from(u8::from(counts_here))).max(0.0);
+            let remaining = limit.remaining(usage);
             if summary.is_none_or(|(_, least)| remaining <= least) {
                 summary = Some((limit, remaining));
             }
-            let (limit_name, remaining_name) = window.headers();
-            exchange.reply.set(limit_name, limit.text.as_bytes());
-            set_number(exchange, remaining_name, remaining);
         }
         let Some((limit, remaining)) = summary else { return };
         let reset = f64::from(limit.window.reset(now));
-        exchange.reply.set("RateLimit-Limit", limit.text.as_bytes());
-        set_number(exchange, "RateLimit-Remaining", remaining);
-        set_number(exchange, "RateLimit-Reset", reset);
+        TOLD.with_borrow_mut(|(number, lines)| {
+            let is_told = *number == Some(self.number) && self.tell_anew(lines, usage, limit, remaining, reset);
+            if !is_told {
+                *number = Some(self.number);
+                self.tell_all(lines, usage, limit, remaining, reset);
+            }
+            exchange.reply.replace_all(lines);
+        });
         if usage.refused_by.is_some() {
-            set_number(exchange, "Retry-After", reset);
+            written(reset, |text| exchange.reply.set("Retry-After", text));
         }
+    }
+
+    /// Makes the lines, in an order on which [`Instance::tell_anew`] relies.
+    fn tell_all(&self, lines: &mut Fields, usage: &Usage, least: &Limit, remaining: f64, reset: f64) {
+        lines.clear();
+        for limit in &self.limits {
+            let (limit_name, remaining_name) = limit.window.headers();
+            lines.append(limit_name, limit.text.as_bytes());
+            written(limit.remaining(usage), |text| lines.append(remaining_name, text));
+        }
+        lines.append_known(Known::RateLimitLimit, least.text.as_bytes());
+        written(remaining, |text| lines.append_known(Known::RateLimitRemaining, text));
+        written(reset, |text| lines.append_known(Known::RateLimitReset, text));
+    }
+
+    /// Puts other numbers into lines of this instance; false where they do not fit.
+    fn tell_anew(&self, lines: &mut Fields, usage: &Usage, least: &Limit, remaining: f64, reset: f64) -> bool {
+        let summary = 2 * self.limits.len();
+        self.limits
+            .iter()
+            .enumerate()
+            .all(|(at, limit)| written(limit.remaining(usage), |text| lines.overwrite_at(2 * at + 1, text)))
+            && lines.overwrite_at(summary, least.text.as_bytes())
+            && written(remaining, |text| lines.overwrite_at(summary + 1, text))
+            && written(reset, |text| lines.overwrite_at(summary + 2, text))
+    }
+}
+
+impl Limit {
+    /// How many requests are left in its window after this one.
+    fn remaining(&self, usage: &Usage) -> f64 {
+        let counts_here = usage.refused_by.is_none_or(|stop| stop == self.window);
+        (self.limit - f64::from(usage.used[self.window as usize]) - f64::from(u8::from(counts_here))).max(0.0)
     }
 }
 
@@ -221,11 +266,13 @@ fn check_config(config: &Value) -> Result<(), String> {
     }
 }
 
-fn set_number(exchange: &mut Exchange, name: &str, number: f64) {
-    if number.fract() == 0.0 {
-        exchange.reply.set(name, itoa::Buffer::new().format(number as i64).as_bytes());
+/// A number as header lines show it.
+fn written<T>(number: f64, set: impl FnOnce(&[u8]) -> T) -> T {
+    let whole = number as i64;
+    if whole as f64 == number {
+        set(itoa::Buffer::new().format(whole).as_bytes())
     } else {
-        exchange.reply.set(name, number.to_string().as_bytes());
+        set(number.to_string().as_bytes())
     }
 }
 

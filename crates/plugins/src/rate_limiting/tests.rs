@@ -49,6 +49,25 @@ fn headers_count_down_and_the_last_request_is_refused() {
 }
 
 #[test]
+fn each_response_has_the_numbers_of_its_own_request() {
+    let plugins = [plugin(json!({ "minute": 11, "hour": 200 })), plugin(json!({ "second": 3 }))];
+    let told = |plugin: &dyn Plugin| {
+        let mut exchange = request("/", &[("X-Of", "any")]);
+        exchange.reply.set("X-Other", b"1");
+        testing::access(plugin, &mut exchange);
+        let names = ["X-RateLimit-Remaining-Minute", "X-RateLimit-Remaining-Hour", "X-RateLimit-Remaining-Second"];
+        let values = [&names[..], &["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Other"]].concat();
+        values.into_iter().map(|name| line(&exchange, name).unwrap_or("-").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told(&*plugins[0]), "10 199 - 11 10 30 1");
+    assert_eq!(told(&*plugins[0]), "9 198 - 11 9 30 1");
+    assert_eq!(told(&*plugins[0]), "8 197 - 11 8 30 1");
+    assert_eq!(told(&*plugins[1]), "- - 2 3 2 1 1");
+    assert_eq!(told(&*plugins[0]), "7 196 - 11 7 30 1");
+    assert_eq!(told(&*plugins[1]), "- - 1 3 1 1 1");
+}
+
+#[test]
 fn the_summary_shows_the_window_with_the_least_left() {
     let plugin = plugin(json!({ "second": 100, "minute": 101, "hour": 102, "day": 103, "month": 104, "year": 105 }));
     let mut exchange = request("/", &[]);

@@ -227,11 +227,11 @@ impl Fields {
         }
         let (at, place) = (self.arena.len() as u32, self.lines.len());
         self.arena.extend_from_slice(&other.arena);
-        // Of several lines of a name the first one is noted last.
-        for (index, line) in other.lines.iter().enumerate().rev() {
-            if self.seen & line.known.bit() == 0 {
-                self.note_place(line.known, place + index);
-            }
+        let mut fresh = other.seen & !self.seen;
+        while fresh != 0 {
+            let name = fresh.trailing_zeros() as usize;
+            self.first[name] = u8::try_from(place + usize::from(other.first[name])).unwrap_or(u8::MAX);
+            fresh &= fresh - 1;
         }
         self.repeated |= other.repeated | (self.seen & other.seen);
         self.seen |= other.seen;
@@ -241,8 +241,12 @@ impl Fields {
 
     /// Drops all lines whose names another list has, then adds its lines at the end.
     pub fn replace_all(&mut self, other: &Fields) {
-        for line in other.lines.iter().filter(|l| l.live) {
-            self.remove_named(Name::new(other.name_bytes(line)));
+        // Mostly they have no name in common.
+        let unknown = self.seen & other.seen & Known::Other.bit() != 0 && self.others & other.others != 0;
+        if unknown || self.seen & other.seen & !Known::Other.bit() != 0 {
+            for line in other.lines.iter().filter(|l| l.live) {
+                self.remove_named(Name { octets: other.name_bytes(line), known: line.known, bit: line.bit });
+            }
         }
         self.append_all(other);
     }
@@ -284,6 +288,18 @@ impl Fields {
     /// there is none of that length.
     pub fn overwrite_known(&mut self, name: Known, value: &[u8]) -> bool {
         let Some(line) = self.lines.iter().rev().find(|l| l.live && l.known == name) else { return false };
+        match self.arena.get_mut(line.value as usize..(line.value + line.value_len) as usize) {
+            Some(place) if place.len() == value.len() => {
+                place.copy_from_slice(value);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The same for the line at that place among those that were added.
+    pub fn overwrite_at(&mut self, place: usize, value: &[u8]) -> bool {
+        let Some(line) = self.lines.get(place).filter(|line| line.live) else { return false };
         match self.arena.get_mut(line.value as usize..(line.value + line.value_len) as usize) {
             Some(place) if place.len() == value.len() => {
                 place.copy_from_slice(value);
@@ -512,6 +528,13 @@ impl Clone for Fields {
         let Fields { arena, lines, seen, repeated, others, first, last_head: _ } = self;
         let (arena, lines, first) = (arena.clone(), lines.clone(), *first);
         Fields { arena, lines, seen: *seen, repeated: *repeated, others: *others, first, last_head: None }
+    }
+
+    fn clone_from(&mut self, other: &Fields) {
+        self.arena.clone_from(&other.arena);
+        self.lines.clone_from(&other.lines);
+        (self.seen, self.repeated, self.others) = (other.seen, other.repeated, other.others);
+        self.first = other.first;
     }
 }
 

@@ -30,6 +30,9 @@ pub enum Known {
     Proxy,
     ProxyAuthorization,
     ProxyConnection,
+    RateLimitLimit,
+    RateLimitRemaining,
+    RateLimitReset,
     Refresh,
     Server,
     Status,
@@ -43,6 +46,11 @@ pub enum Known {
     XAccelExpires,
     XAccelLimitRate,
     XAccelRedirect,
+    XAnonymousConsumer,
+    XConsumerCustomId,
+    XConsumerId,
+    XConsumerUsername,
+    XCredentialIdentifier,
     XForwardedFor,
     XForwardedHost,
     XForwardedPath,
@@ -106,6 +114,9 @@ impl Known {
             Known::Proxy => "Proxy: ",
             Known::ProxyAuthorization => "Proxy-Authorization: ",
             Known::ProxyConnection => "Proxy-Connection: ",
+            Known::RateLimitLimit => "RateLimit-Limit: ",
+            Known::RateLimitRemaining => "RateLimit-Remaining: ",
+            Known::RateLimitReset => "RateLimit-Reset: ",
             Known::Refresh => "Refresh: ",
             Known::Server => "Server: ",
             Known::Status => "Status: ",
@@ -119,6 +130,11 @@ impl Known {
             Known::XAccelExpires => "X-Accel-Expires: ",
             Known::XAccelLimitRate => "X-Accel-Limit-Rate: ",
             Known::XAccelRedirect => "X-Accel-Redirect: ",
+            Known::XAnonymousConsumer => "X-Anonymous-Consumer: ",
+            Known::XConsumerCustomId => "X-Consumer-Custom-ID: ",
+            Known::XConsumerId => "X-Consumer-ID: ",
+            Known::XConsumerUsername => "X-Consumer-Username: ",
+            Known::XCredentialIdentifier => "X-Credential-Identifier: ",
             Known::XForwardedFor => "X-Forwarded-For: ",
             Known::XForwardedHost => "X-Forwarded-Host: ",
             Known::XForwardedPath => "X-Forwarded-Path: ",
@@ -139,7 +155,7 @@ impl Known {
 }
 
 /// All names that are known, in the order of their numbers.
-const ALL: [Known; 48] = [
+const ALL: [Known; 56] = [
     Known::Accept,
     Known::Authorization,
     Known::Connection,
@@ -164,6 +180,9 @@ const ALL: [Known; 48] = [
     Known::Proxy,
     Known::ProxyAuthorization,
     Known::ProxyConnection,
+    Known::RateLimitLimit,
+    Known::RateLimitRemaining,
+    Known::RateLimitReset,
     Known::Refresh,
     Known::Server,
     Known::Status,
@@ -177,6 +196,11 @@ const ALL: [Known; 48] = [
     Known::XAccelExpires,
     Known::XAccelLimitRate,
     Known::XAccelRedirect,
+    Known::XAnonymousConsumer,
+    Known::XConsumerCustomId,
+    Known::XConsumerId,
+    Known::XConsumerUsername,
+    Known::XCredentialIdentifier,
     Known::XForwardedFor,
     Known::XForwardedHost,
     Known::XForwardedPath,
@@ -263,7 +287,8 @@ const CLASSES: [Class; ALL.len() + 1] = {
 
 /// Spreads the names so that no two have the same slot.
 const FACTOR: u64 = {
-    let mut factor: u64 = 0x9e37_79b9_7f4a_7c15;
+    // The first one that does; where names are added, the search goes on from it.
+    let mut factor: u64 = 0xcba7_1c04_f826_849d;
     while slots(factor).is_none() {
         factor = factor.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) | 1;
     }

@@ -57,6 +57,40 @@ fn a_list_takes_the_place_of_lines_of_the_same_names() {
 }
 
 #[test]
+fn values_are_overwritten_where_they_stand() {
+    let mut f: Fields = [("X-A", "12"), ("Via", "345"), ("X-B", "6")].into_iter().collect();
+    assert!(f.overwrite_at(0, b"21"));
+    assert!(f.overwrite_at(1, b"543"));
+    assert!(!f.overwrite_at(2, b"10"), "it has another length");
+    assert!(!f.overwrite_at(3, b"1"));
+    f.remove("x-b");
+    assert!(!f.overwrite_at(2, b"7"), "it is no line any more");
+    assert_eq!(text(&f), "X-A: 21\r\nVia: 543\r\n");
+}
+
+#[test]
+fn known_names_are_found_in_lists_that_were_put_together() {
+    let mut f: Fields = [("X-A", "1"), ("Via", "1")].into_iter().collect();
+    let mut g: Fields = [("Host", "a"), ("X-B", "2"), ("Accept", "b"), ("accept", "c")].into_iter().collect();
+    g.remove_known(Known::Host);
+    f.append_all(&g);
+    assert_eq!(f.known(Known::Host), None);
+    assert_eq!(f.known_all(Known::Accept).collect::<Vec<_>>(), [b"b", b"c"]);
+    f.set_known(Known::Accept, b"d");
+    assert_eq!(text(&f), "X-A: 1\r\nVia: 1\r\nX-B: 2\r\nAccept: d\r\n");
+}
+
+#[test]
+fn a_copy_into_a_list_is_as_a_new_one() {
+    let f: Fields = [("Host", "a"), ("X-A", "1"), ("x-a", "2")].into_iter().collect();
+    let mut g: Fields = [("Via", "1"), ("X-Z", "2"), ("X-Y", "2"), ("X-X", "2")].into_iter().collect();
+    g.clone_from(&f);
+    assert_eq!(text(&g), text(&f));
+    assert_eq!((g.known(Known::Host), g.known(Known::Via)), (Some(&b"a"[..]), None));
+    assert_eq!(g.get_all("X-A").count(), 2);
+}
+
+#[test]
 fn values_can_be_extended() {
     let mut f = Fields::new();
     f.push_raw(b"Host", 0, (5, 1), 9);
