@@ -25,6 +25,8 @@ pub(crate) struct Worker {
     pub timers: Timers,
     /// The time of the event loop, by which the timers go.
     time: Arc<Clock>,
+    /// What it showed when it was looked at last, in its own nanoseconds and as a moment.
+    moment: Cell<(u64, Instant)>,
     /// Requests since one of them set it.
     since_set: Cell<u32>,
     pub pool: RefCell<Pool>,
@@ -72,6 +74,7 @@ impl Worker {
             buffers: BufferPool::default(),
             streams: StreamPool::default(),
             timers: Timers::new(Arc::clone(&clock)),
+            moment: Cell::new((clock.nanos(), clock.now())),
             time: clock,
             since_set: Cell::new(0),
             pool: RefCell::new(Pool::new(shared.settings.keepalive)),
@@ -213,7 +216,7 @@ impl Worker {
         if requests == 0 {
             self.update_time();
         }
-        let now = self.time.now();
+        let now = self.loop_time();
         let (at, unix) = self.clock.get();
         let since = since(now, at);
         if since < Duration::from_secs(1) {
@@ -231,7 +234,15 @@ impl Worker {
 
     /// The time of the event loop: when it was woken last, as nginx has it. What happens at once takes no time.
     pub fn loop_time(&self) -> Instant {
-        self.time.now()
+        let nanos = self.time.nanos();
+        let (known, moment) = self.moment.get();
+        // It is asked for several times while it stands.
+        if known == nanos {
+            return moment;
+        }
+        let now = self.time.now();
+        self.moment.set((nanos, now));
+        now
     }
 
     /// Now, as `Date` has it (RFC 9110, section 5.6.7).

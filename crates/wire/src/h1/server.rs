@@ -391,6 +391,17 @@ impl ServerConnection {
 }
 
 fn write_response_head(head: &ResponseHead, out: &mut Vec<u8>) {
+    if head.status == 200 && matches!(&head.reason[..], b"" | b"OK") {
+        // Mostly it is this, and written at once.
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        write_status_line(head, out);
+    }
+    head.fields.write_to(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status_line(head: &ResponseHead, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
     out.push(b' ');
@@ -399,8 +410,6 @@ fn write_response_head(head: &ResponseHead, out: &mut Vec<u8>) {
     } else {
         out.extend_from_slice(&head.reason);
     }
-    out.extend_from_slice(b"\r\n");
-    head.fields.write_to(out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -81,7 +81,8 @@ impl Clock {
         self.epoch + Duration::from_nanos(self.nanos())
     }
 
-    fn nanos(&self) -> u64 {
+    /// The same in nanoseconds since it was made.
+    pub fn nanos(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 
