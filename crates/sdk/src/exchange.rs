@@ -17,14 +17,16 @@ use wire::{RequestHead, ResponseHead};
 
 /// An exchange: made by the gateway when the head of a request has been read, dropped after the log phase. A connection
 /// of a stream (layer 4) is one too, with an empty request.
+///
+/// What is large is boxed, and stays so for the next one: an exchange is handed to code in Lua and back in each phase.
 pub struct Exchange {
     /// 32 hexadecimal digits; goes to the service and to the client as `X-Kong-Request-Id`.
     pub id: [u8; 32],
-    pub client: Client,
+    pub client: Box<Client>,
     /// What is known of it as a stream, where it is one.
     pub stream: Option<StreamSession>,
     /// Method, target and version are what the client sent; `fields` are what the service will get, and may be edited.
-    pub request: RequestHead,
+    pub request: Box<RequestHead>,
     /// The lines of the request before they became those of a request to a service, when the log phase wants them
     /// ([`crate::Phases::KEEPS_LINES`]).
     pub kept_lines: Option<Box<Fields>>,
@@ -50,9 +52,9 @@ pub struct Exchange {
     pub authenticated_consumer_groups: Option<Vec<SnapshotRef<ConsumerGroup>>>,
     /// The signed token by which the caller is known, for plugins that want to read it.
     pub token: Option<Box<[u8]>>,
-    pub upstream: UpstreamRequest,
+    pub upstream: Box<UpstreamRequest>,
     /// Valid from the header filter on.
-    pub response: ResponseHead,
+    pub response: Box<ResponseHead>,
     /// Whether the service's response is held as for the response phase, though nobody takes part in that.
     pub holds_response: bool,
     /// See [`Exchange::fail_filter`].
@@ -63,11 +65,11 @@ pub struct Exchange {
     /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
     pub response_body: Option<Bytes>,
     /// The trailers of the service's response, as soon as its last piece of content is filtered.
-    pub trailers: Option<Fields>,
+    pub trailers: Option<Box<Fields>>,
     pub source: Source,
     /// Lines that the response will have in any case; set in the rewrite and access phases, they replace those of the
     /// service.
-    pub reply: Fields,
+    pub reply: Box<Fields>,
     pub timing: Timing,
     /// What request and response took on the client's connection; known in the log phase.
     pub traffic: Traffic,
@@ -90,6 +92,8 @@ pub struct Exchange {
     /// The configuration this exchange runs under.
     pub directory: Directory,
     state: Vec<Box<dyn Any + Send>>,
+    /// Memory for the next [`Exchange::keep_lines`].
+    spare_lines: Option<Box<Fields>>,
 }
 
 /// Who sent the request.
@@ -190,9 +194,9 @@ impl Exchange {
     pub fn new(id: [u8; 32], client: Client, request: RequestHead, timing: Timing, directory: Directory) -> Exchange {
         Exchange {
             id,
-            client,
+            client: Box::new(client),
             stream: None,
-            request,
+            request: Box::new(request),
             kept_lines: None,
             body: RequestBody::Unread,
             content_limit: None,
@@ -206,15 +210,15 @@ impl Exchange {
             authenticated_groups: None,
             authenticated_consumer_groups: None,
             token: None,
-            upstream: UpstreamRequest::new(),
-            response: ResponseHead::default(),
+            upstream: Box::new(UpstreamRequest::new()),
+            response: Box::default(),
             holds_response: false,
             filter_failed: false,
             replaced: false,
             response_body: None,
             trailers: None,
             source: Source::Error,
-            reply: Fields::new(),
+            reply: Box::default(),
             timing,
             traffic: Traffic::default(),
             tries: Vec::new(),
@@ -227,6 +231,7 @@ impl Exchange {
             recording: None,
             directory,
             state: Vec::new(),
+            spare_lines: None,
         }
     }
 
@@ -260,7 +265,7 @@ impl Exchange {
         self.stream = None;
         self.request.fields.clear();
         self.request.target.clear();
-        self.kept_lines = None;
+        self.spare_lines = self.kept_lines.take().or(self.spare_lines.take());
         self.body = RequestBody::Unread;
         self.content_limit = None;
         self.socket = None;
@@ -344,6 +349,7 @@ impl Exchange {
             recording: None,
             directory: self.directory.clone(),
             state: Vec::new(),
+            spare_lines: None,
         }
     }
 
@@ -436,6 +442,14 @@ impl Exchange {
         let line = self.client_lines().get_str("Host").unwrap_or("kong");
         let port = line.rfind(':').filter(|at| line[at + 1..].bytes().all(|b| b.is_ascii_digit()));
         line[..port.unwrap_or(line.len())].to_ascii_lowercase()
+    }
+
+    /// Keeps the lines of the request as they are now, for phases after they have become those of a request to a
+    /// service.
+    pub fn keep_lines(&mut self) {
+        let mut lines = self.spare_lines.take().unwrap_or_default();
+        (*lines).clone_from(&self.request.fields);
+        self.kept_lines = Some(lines);
     }
 
     /// The lines of the client's request, with the edits of plugins: also when a service has been told others

@@ -27,7 +27,7 @@ fn call(plugin: &dyn Plugin, content_type: &str, path: &str, body: &[u8]) -> Res
 }
 
 fn answered(plugin: &dyn Plugin, exchange: &mut Exchange, message: &[u8]) -> Vec<u8> {
-    exchange.trailers = Some([("grpc-status", "5"), ("grpc-message", "none")].into_iter().collect());
+    exchange.trailers = Some(Box::new([("grpc-status", "5"), ("grpc-message", "none")].into_iter().collect()));
     let framed = frame(0, message);
     testing::respond_octets(
         plugin,
@@ -55,7 +55,7 @@ fn details_of_errors_are_among_the_trailers() {
     let plugin = testing::configure(&GrpcWeb, json!({}), &Env::default());
     let mut exchange = call(&*plugin, "application/grpc-web+proto", "/t.T/Echo", &frame(0, b"m")).ok().unwrap();
     let trailers = [("grpc-status", "5"), ("grpc-message", "none"), ("Grpc-Status-Details-Bin", "AAE"), ("x-t", "2")];
-    exchange.trailers = Some(trailers.into_iter().collect());
+    exchange.trailers = Some(Box::new(trailers.into_iter().collect()));
     let got = testing::respond_octets(&*plugin, &mut exchange, 200, &[("Content-Type", "application/grpc")], &[]);
     let content = b"grpc-status:5\r\ngrpc-message:none\r\ngrpc-status-details-bin:AAE\r\nx-t:2\r\n";
     assert_eq!(got, frame(TRAILERS, content));

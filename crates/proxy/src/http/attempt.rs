@@ -513,7 +513,7 @@ async fn await_head(
     })
     .await;
     if result.is_err() {
-        exchange.response = ResponseHead::default();
+        *exchange.response = ResponseHead::default();
     }
     result
 }

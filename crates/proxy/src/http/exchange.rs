@@ -119,7 +119,7 @@ pub(crate) async fn run(
 /// already.
 pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let (worker, origin) = (context.worker, context.origin);
-    let client = &mut exchange.client;
+    let client = &mut *exchange.client;
     let request = client.request;
     client.clone_from(&origin.client);
     client.request = request;
@@ -312,7 +312,7 @@ async fn ask(
         }
     }
     if chain.has(Phases::KEEPS_LINES) {
-        exchange.kept_lines = Some(Box::new(exchange.request.fields.clone()));
+        exchange.keep_lines();
     }
     // What a client takes back at once costs services nothing.
     if downstream.is_reset() && !context.limits().proxy_ignore_client_abort {

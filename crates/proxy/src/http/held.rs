@@ -141,7 +141,7 @@ async fn gather(
     context.deadlines.clear(downstream.timer());
     relay::tell(&upstream, exchange);
     came?;
-    exchange.trailers = upstream.trailers().cloned();
+    exchange.trailers = upstream.trailers().map(|trailers| Box::new(trailers.clone()));
     if upload.is_done() {
         context.worker.pool.borrow_mut().give(upstream, context.worker.loop_time());
     }

@@ -344,7 +344,7 @@ impl Down<'_> {
                 let wanted =
                     context.hop_by_hop.trailers || (request::is_grpc(exchange) && context.version >= Version::Http2);
                 self.trailers = upstream.trailers().filter(|_| wanted).map(|trailers| Box::new(trailers.clone()));
-                exchange.trailers = upstream.trailers().cloned();
+                exchange.trailers = upstream.trailers().map(|trailers| Box::new(trailers.clone()));
                 match self.filters {
                     Filters::None => {}
                     Filters::Run => match chain::run_body_filter(&context.selected, exchange, Bytes::new(), true) {

@@ -162,7 +162,7 @@ pub(crate) async fn send(
     // A client takes such an answer for an interim one and waits for another, which is not to come.
     context.close |= matches!(answer.status, 100..200);
     exchange.source = answer.source;
-    exchange.response = ResponseHead {
+    *exchange.response = ResponseHead {
         status: answer.status,
         fields: answer.fields,
         framing: Framing::Empty,

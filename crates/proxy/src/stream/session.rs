@@ -36,8 +36,8 @@ pub(super) struct Opened {
 
 /// Fills in what is known of a stream as soon as it begins.
 pub(super) fn begin(worker: &Worker, origin: &Origin, exchange: &mut Exchange, kind: Protocol) {
-    exchange.client.clone_from(&origin.client);
-    exchange.request = RequestHead::default();
+    exchange.client.as_mut().clone_from(&origin.client);
+    *exchange.request = RequestHead::default();
     // Only whom we trust tells where a connection comes from.
     if let Some(proxied) = origin.proxied.as_ref().filter(|_| exchange.client.trusted) {
         (exchange.client.ip, exchange.client.port) = (proxied.source.ip(), proxied.source.port());

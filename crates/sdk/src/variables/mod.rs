@@ -151,7 +151,7 @@ mod tests {
         exchange.complete = true;
         exchange.compressed = Some((1000, 300));
         exchange.kept_content = Some(Bytes::from_static(b"a=1"));
-        exchange.trailers = Some([("X-Sum", "1")].into_iter().collect());
+        exchange.trailers = Some(Box::new([("X-Sum", "1")].into_iter().collect()));
         exchange.request.version = Version::Http2;
         assert_eq!(value("request_completion", &exchange).as_deref(), Some("OK"));
         assert_eq!(value("gzip_ratio", &exchange).as_deref(), Some("3.33"));

@@ -198,7 +198,7 @@ mod tests {
         exchange.tries.push(attempt);
         exchange.response.fields.append("Set-Cookie", b"a=1; Path=/");
         exchange.response.fields.append("Set-Cookie", b"B=2");
-        exchange.trailers = Some([("Grpc-Status", "0")].into_iter().collect());
+        exchange.trailers = Some(Box::new([("Grpc-Status", "0")].into_iter().collect()));
         for (name, expected) in [
             ("upstream_connect_time", "-, 0.002"),
             ("upstream_header_time", "-, 0.005"),
