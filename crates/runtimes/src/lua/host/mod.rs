@@ -173,10 +173,7 @@ impl Arguments<'_> {
         if values.is_empty() && !matches!(self.value(at), Value::Table(_)) {
             return Err(self.wrong(at, "a string, number or boolean"));
         }
-        match values.iter().all(|value| Fields::is_valid_value(value)) {
-            true => Ok(values),
-            false => Err(self.wrong(at, "the value of a header")),
-        }
+        Ok(values.iter().map(|value| ngx::escaped(value)).collect())
     }
 
     /// Header lines by name.
@@ -185,10 +182,8 @@ impl Arguments<'_> {
         for pair in self.table(at)?.pairs::<Value, Value>() {
             let (name, value) = pair?;
             let name = text(&name).and_then(|name| String::from_utf8(name).ok()).unwrap_or_default();
-            let values = value::values(&value)?;
-            let valid =
-                Fields::is_valid_name(name.as_bytes()) && values.iter().all(|value| Fields::is_valid_value(value));
-            if !valid {
+            let values = value::values(&value)?.iter().map(|value| ngx::escaped(value)).collect();
+            if !Fields::is_valid_name(name.as_bytes()) {
                 return Err(self.wrong(at, "a table of headers"));
             }
             headers.push((name, values));

@@ -346,7 +346,8 @@ fn of_one_line(value: &[u8]) -> String {
     line
 }
 
-fn escaped(value: &[u8]) -> Vec<u8> {
+/// The value of a line, in which control characters are escaped, as OpenResty does it: a line feed ends no line.
+pub(super) fn escaped(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     for &octet in value {
         match octet {

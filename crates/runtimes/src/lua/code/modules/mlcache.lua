@@ -3,7 +3,7 @@
 local _, slot = ...
 local native, semaphore = slot.native, slot.semaphore
 local lrucache, cjson = require "resty.lrucache", require "cjson.safe"
-local type, error, pcall, tostring, setmetatable = type, error, pcall, tostring, setmetatable
+local type, error, pcall, tostring, setmetatable, ipairs = type, error, pcall, tostring, setmetatable, ipairs
 
 local MISS = {}
 local cache = { _VERSION = "2.7.0" }
@@ -13,6 +13,32 @@ local function is_time(value, what)
   if value ~= nil and (type(value) ~= "number" or value < 0) then
     error("opts." .. what .. " must be >= 0", 3)
   end
+end
+
+-- Functions of the caller's by which caches of other nodes are told.
+local function is_ipc(ipc)
+  if ipc == nil then
+    return false
+  elseif type(ipc) ~= "table" then
+    error("opts.ipc must be a table", 3)
+  end
+  for _, wanted in ipairs { "register_listeners", "broadcast", "poll" } do
+    if type(ipc[wanted]) ~= "function" then
+      error("opts.ipc." .. wanted .. " must be a function", 3)
+    end
+  end
+  return ipc
+end
+
+local function tell(self, channel, data)
+  if not self.ipc then
+    return true
+  end
+  local ok, err = self.ipc.broadcast(channel, data)
+  if not ok then
+    return nil, "could not broadcast: " .. tostring(err)
+  end
+  return true
 end
 
 function cache.new(name, shm, options)
@@ -28,14 +54,24 @@ function cache.new(name, shm, options)
   if not dict then
     return nil, "no such lua_shared_dict: " .. shm
   end
-  return setmetatable({
+  local made = setmetatable({
     name = name, dict = dict, misses = options.shm_miss and ngx.shared[options.shm_miss] or dict,
     lru = options.lru or lrucache.new(options.lru_size or 100), loading = {},
     ttl = options.ttl or 30, neg_ttl = options.neg_ttl or 5, resurrect_ttl = options.resurrect_ttl,
     l1_serializer = options.l1_serializer, patience = (options.resty_lock_opts or {}).timeout or 5,
     -- Values of several caches may be in the same memory; keys of `kong.cache` are what all of the node knows.
     prefix = options.bare_keys and "" or name .. ":",
+    ipc = is_ipc(options.ipc),
   }, cache)
+  if made.ipc then
+    -- The caller tells others of what is invalidated; what it hears of them ends what is kept here.
+    made.told, made.purged = "mlcache:invalidations:" .. name, "mlcache:purge:" .. name
+    made.ipc.register_listeners {
+      invalidation = { channel = made.told, handler = function(key) made.lru:delete(key) end },
+      purge = { channel = made.purged, handler = function() made.lru:flush_all() end },
+    }
+  end
+  return made
 end
 
 -- The text of a value: its type, its generation, how long it is good, the value.
@@ -263,7 +299,10 @@ function cache:set(key, options, value)
   options = options or {}
   native.invalidate(self.prefix .. key)
   local _, err = keep(self, key, value, native.generation(self.prefix .. key), ttl_of(self, options, value), options)
-  return not err and true or nil, err
+  if err then
+    return nil, err
+  end
+  return tell(self, self.told, key)
 end
 
 function cache:delete(key)
@@ -274,7 +313,7 @@ function cache:delete(key)
   self.lru:delete(key)
   self.dict:delete(self.prefix .. key)
   self.misses:delete(self.prefix .. key)
-  return true
+  return tell(self, self.told, key)
 end
 
 function cache:purge()
@@ -282,10 +321,18 @@ function cache:purge()
   self.dict:flush_all()
   self.misses:flush_all()
   native.invalidate(self.prefix ~= "" and self.prefix or nil)
-  return true
+  return tell(self, self.purged, "")
 end
 
--- Others see what was changed without being told.
-function cache.update() return true end
+-- Other workers see what was changed without being told; of other nodes the caller's functions hear.
+function cache:update(timeout)
+  if self.ipc then
+    local ok, err = self.ipc.poll(timeout)
+    if not ok then
+      return nil, "could not poll ipc events: " .. tostring(err)
+    end
+  end
+  return true
+end
 
 return cache

@@ -482,3 +482,12 @@ async fn clients_of_redis_and_http_keep_their_promises() {
     });
     assert_eq!(answer, expected);
 }
+
+#[tokio::test]
+async fn callers_of_caches_tell_others_and_control_characters_are_escaped() {
+    let expected = json!({
+        "heard": ["mlcache:invalidations:told=a", "mlcache:invalidations:told=a", "poll", "mlcache:purge:told="],
+        "level": 2, "c": "a%0D%0Ab%01", "d": "a%0Ab", "e": "a%7Fb", "wrong": false,
+    });
+    assert_eq!(outcome("told").await, expected);
+}
