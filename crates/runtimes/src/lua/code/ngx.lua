@@ -91,6 +91,7 @@ local where = {
 }
 
 -- Variables of the node and the time.
+local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 local function iso8601() return (os.date("%Y-%m-%dT%H:%M:%S%z"):gsub("%d%d$", ":%0")) end
 local variables = {
   hostname = function() return native.hostname end,
@@ -163,9 +164,11 @@ ngx = {
     exiting = native.is_ending,
   },
   thread = slot.thread,
-  sleep = function(seconds)
-    if type(seconds) ~= "number" or seconds < 0 then
-      error("invalid sleep duration \"" .. tostring(seconds) .. "\"", 2)
+  sleep = function(given)
+    -- Times may come as texts.
+    local seconds = tonumber(given)
+    if not seconds or seconds < 0 then
+      error("invalid sleep duration \"" .. tostring(given) .. "\"", 2)
     end
     slot.wait("sleep", seconds)
   end,
@@ -193,10 +196,15 @@ ngx = {
   on_abort = function() return nil, "lua_check_client_abort is off" end,
   exit = function(status)
     ends()
-    return exit(status)
+    -- Who declines has no answer: the phase is over.
+    return exit(status == -5 and 0 or status)
   end,
   redirect = function(target, status)
     answers()
+    if status and not REDIRECTS[status] then
+      error("only ngx.HTTP_MOVED_TEMPORARILY, ngx.HTTP_MOVED_PERMANENTLY, ngx.HTTP_PERMANENT_REDIRECT, "
+        .. "ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed", 2)
+    end
     set_response_header("Location", target)
     return exit(status or 302)
   end,

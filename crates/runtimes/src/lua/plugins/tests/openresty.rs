@@ -426,6 +426,7 @@ async fn arguments_are_judged_as_openresty_does() {
     let expected = json!({
         "added": 7, "ttl": false, "time": false, "list": [null, "bad value type"], "freed": 1,
         "nth": [null, null, "nth out of bound"], "template": "failed to compile the replacement template", "by": false,
+        "redirect": false,
     });
     assert_eq!(outcome("strict").await, expected);
 }
@@ -490,4 +491,11 @@ async fn callers_of_caches_tell_others_and_control_characters_are_escaped() {
         "level": 2, "c": "a%0D%0Ab%01", "d": "a%0Ab", "e": "a%7Fb", "wrong": false,
     });
     assert_eq!(outcome("told").await, expected);
+}
+
+#[tokio::test]
+async fn who_declines_lets_the_request_go_on() {
+    let plugin = testing::configure(load(&["openresty"], &paths()).unwrap()[0], json!({}), &Env::default());
+    let mut exchange = testing::exchange("GET", "/?do=declined", &[]);
+    assert!(testing::access_waiting(&*plugin, &mut exchange).await.is_none());
 }
