@@ -18,9 +18,9 @@ use std::task::{Context, Poll, ready};
 /// of all together, as some clients may be slow.
 const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 32 << 20;
-/// What small frames of content may cost that have come and were not used, as the `h2` crate counts it: half a million of
-/// them. It ends the connection beyond, with all exchanges on it: of some streams whose clients do not read, none may
-/// come near.
+/// What small frames of content may cost that have come and were not used, as the `h2` crate counts it: half a million
+/// of them. It ends the connection beyond, with all exchanges on it: of some streams whose clients do not read, none
+/// may come near.
 const SMALL_FRAMES: usize = 128 << 20;
 /// Octets of a request that wait for room at the service, for each stream.
 const SEND_BUFFER: usize = 64 << 10;

@@ -1,6 +1,6 @@
-//! Frames of content that have no content and end no stream: they say nothing (RFC 9113, section 6.1), and some services
-//! send them now and then. The `h2` crate ends a connection after a hundred of them, however long it lasts, so that they
-//! do not come before it.
+//! Frames of content that have no content and end no stream: they say nothing (RFC 9113, section 6.1), and some
+//! services send them now and then. The `h2` crate ends a connection after a hundred of them, however long it lasts, so
+//! that they do not come before it.
 
 use super::frame::{DATA, END_STREAM, HEADER, Header};
 
