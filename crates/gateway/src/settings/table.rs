@@ -371,9 +371,9 @@ pub const SECTIONS: &[Section] = &[
                 "route_match_calculation",
                 "original",
                 &["original", "strict"],
-                "How routes without expressions are ranked, unless `router_flavor` is `traditional`: as Kong has always \
-                reckoned (exact hosts and regular expressions before one to three kinds of criteria), or as its \
-                documentation says (more kinds of criteria first).",
+                "How routes without expressions are ranked, unless `router_flavor` is `traditional`: as Kong has \
+                always reckoned (exact hosts and regular expressions before one to three kinds of criteria), or as \
+                its documentation says (more kinds of criteria first).",
             ),
             number("lua_max_req_headers", "100", "Request headers that plugins see, 1 to 1000.").inert(),
             number("lua_max_resp_headers", "100", "Response headers that plugins see, 1 to 1000.").inert(),
