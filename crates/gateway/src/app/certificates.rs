@@ -92,7 +92,9 @@ pub fn check(settings: &Settings) -> Vec<String> {
         errors.extend(client(settings).err());
     }
     errors.extend(trusted_roots(settings).err());
-    errors.extend(service_roots(settings).err());
+    for directive in ["proxy_ssl_trusted_certificate", "grpc_ssl_trusted_certificate"] {
+        errors.extend(directed_roots(settings, directive).err());
+    }
     errors
 }
 
@@ -246,11 +248,10 @@ pub fn network(roots: Arc<RootCertStore>) -> Result<sdk::Network, String> {
     Ok(network)
 }
 
-/// Who may vouch for services (`proxy_ssl_trusted_certificate`), when that is not the same.
-pub fn service_roots(settings: &Settings) -> Result<Option<Arc<RootCertStore>>, String> {
-    const NAME: &str = "proxy_ssl_trusted_certificate";
-    let Some(file) = settings.injected.path(nginx::LOCATION, NAME) else { return Ok(None) };
-    let key = settings.injected.key(nginx::LOCATION, NAME);
+/// Who may vouch for services, by a directive of nginx's (`proxy_ssl_trusted_certificate`), when that is not the same.
+pub fn directed_roots(settings: &Settings, directive: &str) -> Result<Option<Arc<RootCertStore>>, String> {
+    let Some(file) = settings.injected.path(nginx::LOCATION, directive) else { return Ok(None) };
+    let key = settings.injected.key(nginx::LOCATION, directive);
     roots(key, &[file.to_string_lossy().into_owned()]).map(Some)
 }
 

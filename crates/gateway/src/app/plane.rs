@@ -296,18 +296,28 @@ fn services_tls(settings: &Settings) -> Result<Services, String> {
     let roots = certificates::trusted_roots(settings)?;
     let depth = settings.count("lua_ssl_verify_depth");
     let injected = &settings.injected;
-    let of_services = injected.number(nginx::LOCATION, "proxy_ssl_verify_depth");
-    let of_services = of_services.map_or(depth, |depth| usize::try_from(depth).unwrap_or(usize::MAX));
+    let verify_depth = |name| {
+        let given = injected.number(nginx::LOCATION, name);
+        given.map_or(depth, |depth| usize::try_from(depth).unwrap_or(usize::MAX))
+    };
     let (requests, probes) = (tls::services(settings)?, tls::probes(settings)?);
     Ok(Services {
         requests: Peers {
-            roots: certificates::service_roots(settings)?.unwrap_or_else(|| Arc::clone(&roots)),
-            depth: of_services,
+            roots: certificates::directed_roots(settings, "proxy_ssl_trusted_certificate")?
+                .unwrap_or_else(|| Arc::clone(&roots)),
+            depth: verify_depth("proxy_ssl_verify_depth"),
             versions: requests.versions,
             suites: requests.suites,
         },
-        probes: Peers { roots, depth, versions: probes.versions, suites: probes.suites },
+        probes: Peers { roots: Arc::clone(&roots), depth, versions: probes.versions, suites: probes.suites },
         verify: injected.flag(nginx::LOCATION, "proxy_ssl_verify").unwrap_or_default(),
+        grpc: match injected.flag(nginx::LOCATION, "grpc_ssl_verify") {
+            Some(true) => {
+                let own = certificates::directed_roots(settings, "grpc_ssl_trusted_certificate")?;
+                Some((own.unwrap_or_else(|| Arc::clone(&roots)), verify_depth("grpc_ssl_verify_depth")))
+            }
+            _ => None,
+        },
         identity: certificates::client(settings)?,
     })
 }

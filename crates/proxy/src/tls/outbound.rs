@@ -2,7 +2,7 @@
 
 use super::trust::Verified;
 use super::{Certificates, Identity, Peers, Services, Trust};
-use model::entities::{AlternativeNames, Service, Uuid};
+use model::entities::{AlternativeNames, Protocol, Service, Uuid};
 use model::{Record, pem};
 use rpds::HashTrieMapSync;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -35,6 +35,7 @@ struct NodePolicy {
     peers: Peers,
     probes: Peers,
     verify: bool,
+    grpc: Option<(Arc<RootCertStore>, usize)>,
     trust: Arc<Trust>,
     unverified: Arc<Trust>,
     verifying_probes: Arc<Trust>,
@@ -69,6 +70,8 @@ struct TrustKey {
     depth: usize,
     /// In order; `None`: those of the node.
     authorities: Option<Vec<Arc<[u8]>>>,
+    /// Those of the node for services of gRPC.
+    of_grpc: bool,
     /// What certificates may be for besides the host.
     names: AlternativeNames,
 }
@@ -78,7 +81,7 @@ impl Outbound {
     pub fn new(services: Services) -> Result<Outbound, String> {
         let failed = |e: rustls::Error| format!("TLS towards services: {e}");
         let none = AlternativeNames::default;
-        let Services { requests: peers, probes, verify, identity } = services;
+        let Services { requests: peers, probes, verify, grpc, identity } = services;
         let identity = identity.map(|chain| Identity::new(vec![chain])).transpose()?.map(Arc::new);
         let unverified = Arc::new(peers.unverified().map_err(failed)?);
         let trust = match verify {
@@ -87,8 +90,17 @@ impl Outbound {
         };
         let verifying_probes = Arc::new(probes.verifying(&probes.roots, probes.depth, none()).map_err(failed)?);
         let unverified_probes = Arc::new(probes.unverified().map_err(failed)?);
-        let node_policy =
-            NodePolicy { peers, probes, verify, trust, unverified, verifying_probes, unverified_probes, identity };
+        let node_policy = NodePolicy {
+            peers,
+            probes,
+            verify,
+            grpc,
+            trust,
+            unverified,
+            verifying_probes,
+            unverified_probes,
+            identity,
+        };
         Ok(Outbound { node_policy: Arc::new(node_policy), services: HashTrieMapSync::new_sync() })
     }
 
@@ -118,7 +130,9 @@ impl Outbound {
 
     /// Whether both ask the same of services that do not say themselves.
     pub fn asks_same(&self, other: &Outbound) -> bool {
-        self.node_policy.peers.same(&other.node_policy.peers)
+        let (one, two) = (&*self.node_policy, &*other.node_policy);
+        let of_grpc = |policy: &NodePolicy| policy.grpc.as_ref().map(|(roots, depth)| (roots.roots.clone(), *depth));
+        one.peers.same(&two.peers) && of_grpc(one) == of_grpc(two)
     }
 
     /// The same settings, and no services.
@@ -353,15 +367,25 @@ impl TrustCompiler {
     }
 
     fn trust(&mut self, service: &Service, node_policy: &NodePolicy) -> Result<Arc<Trust>, String> {
-        if !service.tls_verify.unwrap_or(node_policy.verify) {
+        let is_grpc = service.protocol == Protocol::Grpcs;
+        // nginx's `proxy_ssl_*` are for requests that are no gRPC, and Kong has none of them for streams.
+        let usual = match service.protocol {
+            Protocol::Grpcs => node_policy.grpc.is_some(),
+            Protocol::Tls => false,
+            _ => node_policy.verify,
+        };
+        if !service.tls_verify.unwrap_or(usual) {
             return Ok(Arc::clone(&node_policy.unverified));
         }
-        let wish = self.wish(service, &node_policy.peers)?;
+        let of_grpc = node_policy.grpc.as_ref().filter(|_| is_grpc);
+        let (roots, depth) =
+            of_grpc.map_or((&node_policy.peers.roots, node_policy.peers.depth), |(roots, depth)| (roots, *depth));
+        let wish = self.wish(service, depth, of_grpc.is_some())?;
         if let Some(trust) = self.made.get(&wish).and_then(Weak::upgrade) {
             return Ok(trust);
         }
         let roots = match &wish.authorities {
-            None => Arc::clone(&node_policy.peers.roots),
+            None => Arc::clone(roots),
             Some(authorities) => {
                 let mut roots = RootCertStore::empty();
                 for authority in authorities {
@@ -376,7 +400,7 @@ impl TrustCompiler {
         Ok(trust)
     }
 
-    fn wish(&self, service: &Service, node_policy: &Peers) -> Result<TrustKey, String> {
+    fn wish(&self, service: &Service, depth: usize, of_grpc: bool) -> Result<TrustKey, String> {
         let known = |id: &Uuid| {
             self.authorities
                 .get(id)
@@ -385,15 +409,18 @@ impl TrustCompiler {
         };
         let mut authorities = service.ca_certificates.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         authorities.sort();
-        let depth = service.tls_verify_depth.map_or(node_policy.depth, usize::from);
+        let depth = service.tls_verify_depth.map_or(depth, usize::from);
         let authorities = (!authorities.is_empty()).then_some(authorities);
-        Ok(TrustKey { depth, authorities, names: service.tls_sans.clone() })
+        let of_grpc = of_grpc && authorities.is_none();
+        Ok(TrustKey { depth, authorities, of_grpc, names: service.tls_sans.clone() })
     }
 }
 
 /// Whether the settings of the node do not say all.
 fn is_special(service: &Service) -> bool {
-    service.client_certificate.is_some()
+    service.protocol == Protocol::Grpcs
+        || service.protocol == Protocol::Tls
+        || service.client_certificate.is_some()
         || service.tls_verify.is_some()
         || service.tls_verify_depth.is_some()
         || !service.ca_certificates.is_empty()
@@ -501,6 +528,24 @@ mod tests {
         stage.service(1, json!({}));
         stage.finish(&mut outbound);
         assert!(terms(&outbound, 1).is_some() && outbound.services.size() == 1);
+    }
+
+    #[test]
+    fn what_the_node_asks_is_asked_of_one_kind_of_services() {
+        let verified = |outbound: &Outbound, n| terms(outbound, n).unwrap().trust.verified.is_some();
+        let of_grpc = || Some((Arc::new(RootCertStore::empty()), 1));
+        for (verify, grpc) in [(false, None), (true, None), (false, of_grpc()), (true, of_grpc())] {
+            let asked = grpc.is_some();
+            let settings = Services { verify, grpc, ..Services::default() };
+            let (mut stage, mut outbound) = (Stage::default(), Outbound::new(settings).unwrap());
+            stage.service(1, json!({"protocol": "https"}));
+            stage.service(2, json!({"protocol": "grpcs"}));
+            stage.service(3, json!({"protocol": "tls"}));
+            stage.service(4, json!({"protocol": "tls", "tls_verify": true}));
+            stage.finish(&mut outbound);
+            assert_eq!([1, 2, 3, 4].map(|n| verified(&outbound, n)), [verify, asked, false, true]);
+            assert_eq!(terms(&outbound, 2).unwrap().trust.verified.as_ref().map(|v| v.depth), asked.then_some(1));
+        }
     }
 
     #[test]

@@ -16,8 +16,10 @@ const SESSIONS: usize = 2048;
 pub struct Services {
     pub requests: Peers,
     pub probes: Peers,
-    /// Whether certificates of services are verified where the service does not say.
+    /// Whether certificates of services of https and wss are verified where the service does not say.
     pub verify: bool,
+    /// Who may vouch for services of grpcs, and through how many others; `None`: they are not verified.
+    pub grpc: Option<(Arc<RootCertStore>, usize)>,
     /// What we show to services and targets that have no certificate of their own to be shown.
     pub identity: Option<Chain>,
 }

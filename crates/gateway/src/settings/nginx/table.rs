@@ -424,8 +424,7 @@ pub const DIRECTIVES: &[Directive] = &[
         "proxy_ssl_verify",
         PROXYING,
         Syntax::Flag,
-        "Whether certificates of services are verified unless the \
-        service has `tls_verify`.",
+        "Whether certificates of services of https and wss are verified unless the service has `tls_verify`.",
     )
     .protective()
     .renewed(),
@@ -468,6 +467,26 @@ pub const DIRECTIVES: &[Directive] = &[
     .renewed(),
     acts("proxy_ssl_certificate_key", PROXYING, Syntax::Path, "Its key.").renewed(),
     refused("proxy_ssl_crl", PROXYING, "revocation lists are not available towards services"),
+    acts("grpc_ssl_verify", PROXYING, Syntax::Flag, "Whether certificates of services of grpcs are verified.")
+        .protective()
+        .renewed(),
+    acts(
+        "grpc_ssl_verify_depth",
+        PROXYING,
+        Syntax::Number,
+        "Most certificates between that of a service of grpcs and that of its authority.",
+    )
+    .protective()
+    .renewed(),
+    acts(
+        "grpc_ssl_trusted_certificate",
+        PROXYING,
+        Syntax::Path,
+        "Authorities of services of grpcs, in place of `lua_ssl_trusted_certificate`.",
+    )
+    .protective()
+    .renewed(),
+    refused("grpc_ssl_crl", PROXYING, "revocation lists are not available towards services"),
     acts(
         "lua_shared_dict",
         HTTP,
