@@ -36,6 +36,8 @@ pub struct TrustedProxies {
     networks: CidrSet,
     /// Others that may tell the client's address, but nothing else.
     real_ip_from: CidrSet,
+    /// The same for streams.
+    of_streams: CidrSet,
     header: RealIpHeader,
     recursive: bool,
     /// Whether clients who come by a socket in the file system are trusted.
@@ -93,12 +95,19 @@ impl TrustedProxies {
             },
         };
         let local = trusted_ips.iter().any(|ip| ip.as_bytes() == LOCAL_NAME);
-        Ok(TrustedProxies { networks, real_ip_from: CidrSet::default(), header, recursive, local })
+        let none = CidrSet::default;
+        Ok(TrustedProxies { networks, real_ip_from: none(), of_streams: none(), header, recursive, local })
     }
 
-    /// Lets others tell the client's address too (`set_real_ip_from`).
-    pub fn with_real_ip_from(self, real_ip_from: &[String]) -> Result<TrustedProxies, String> {
-        Ok(TrustedProxies { real_ip_from: networks("set_real_ip_from", real_ip_from)?, ..self })
+    /// Lets others tell the client's address too (`set_real_ip_from`): of requests, and of streams.
+    pub fn with_real_ip_from(self, requests: &[String], streams: &[String]) -> Result<TrustedProxies, String> {
+        let networks = |texts| networks("set_real_ip_from", texts);
+        Ok(TrustedProxies { real_ip_from: networks(requests)?, of_streams: networks(streams)?, ..self })
+    }
+
+    /// Whether the other end of a stream may tell the client's address, by the PROXY protocol.
+    pub fn peer_names_clients_of_streams(&self, peer: &Address) -> bool {
+        self.trusts_peer(peer) || (!peer.is_local() && self.of_streams.contains(peer.ip.to_canonical()))
     }
 
     /// Whether an address is a trusted proxy's.
@@ -459,13 +468,16 @@ mod tests {
     #[test]
     fn others_may_tell_the_address_alone() {
         let other = proxies(&["127.0.0.0/8"], "X-Real-IP", false)
-            .with_real_ip_from(&["10.0.0.0/8".to_owned(), "unix:".to_owned()])
+            .with_real_ip_from(&["10.0.0.0/8".to_owned(), "unix:".to_owned()], &["12.0.0.0/8".to_owned()])
             .unwrap();
         let named = |peer| other.client(&address(peer), None, &fields(&[("X-Real-IP", "1.1.1.1")])).is_some();
         assert!(named("127.0.0.1"));
         assert!(named("10.0.0.1"));
         assert!(!named("11.0.0.1"));
         assert!(!other.trusts("10.0.0.1".parse().unwrap()));
+        let of_streams = |peer| other.peer_names_clients_of_streams(&address(peer));
+        assert!(of_streams("127.0.0.1") && of_streams("12.0.0.1"));
+        assert!(!of_streams("10.0.0.1") && !named("12.0.0.1"));
     }
 
     fn written(trusted: bool, tls: bool, prefix: Option<&str>, lines: &[(&str, &str)]) -> Vec<(String, String)> {

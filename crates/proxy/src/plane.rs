@@ -66,7 +66,7 @@ impl DataPlane {
             settings.error_pages.clone(),
         );
         let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive)
-            .and_then(|trusted| trusted.with_real_ip_from(&settings.real_ip_from))
+            .and_then(|trusted| trusted.with_real_ip_from(&settings.real_ip_from, &settings.real_ip_from_of_streams))
             .map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
         let gauges = (0..workers).map(|_| Arc::default()).collect();

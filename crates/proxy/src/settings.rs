@@ -27,6 +27,8 @@ pub struct Settings {
     pub trusted_ips: Vec<String>,
     /// Whose word about the client's address counts beside theirs (`set_real_ip_from`), as written.
     pub real_ip_from: Vec<String>,
+    /// The same for streams.
+    pub real_ip_from_of_streams: Vec<String>,
     /// `real_ip_header`.
     pub real_ip_header: String,
     /// `real_ip_recursive`.
@@ -189,6 +191,7 @@ impl Default for Settings {
             error_pages: ErrorPages::default(),
             trusted_ips: Vec::new(),
             real_ip_from: Vec::new(),
+            real_ip_from_of_streams: Vec::new(),
             real_ip_header: "X-Real-IP".to_owned(),
             real_ip_recursive: false,
             allow_debug_header: false,

@@ -132,16 +132,26 @@ fn services_are_told_who_the_client_is() {
 #[test]
 fn a_balancer_in_front_names_the_client() {
     let listen_line = ("stream_listen", "127.0.0.1:0 proxy_protocol");
-    let node = node(&[listen_line, ("trusted_ips", "127.0.0.1")]);
-    let service = listen();
-    let by_source = json!({ "protocols": ["tcp"], "sources": [{ "ip": "192.0.2.9" }] });
-    route(&node, &format!("tcp://{}", service.local_addr().unwrap()), &by_source);
-    let mut client = connect(node.stream(0));
-    send(&mut client, "PROXY TCP4 192.0.2.9 198.51.100.1 5678 443\r\nx");
-    assert_eq!(take(&mut accept(&service), 1), "x");
-    let mut other = connect(node.stream(0));
-    send(&mut other, "PROXY TCP4 192.0.2.8 198.51.100.1 5678 443\r\nx");
-    assert_eq!(rest(&mut other), "");
+    let of_streams = ["nginx_stream_set_real_ip_from", "nginx_sproxy_set_real_ip_from"];
+    let of_requests = "nginx_proxy_set_real_ip_from";
+    for (setting, is_named) in
+        [("trusted_ips", true), (of_streams[0], true), (of_streams[1], true), (of_requests, false)]
+    {
+        let node = node(&[listen_line, (setting, "127.0.0.1")]);
+        let service = listen();
+        let by_source = json!({ "protocols": ["tcp"], "sources": [{ "ip": "192.0.2.9" }] });
+        route(&node, &format!("tcp://{}", service.local_addr().unwrap()), &by_source);
+        let mut client = connect(node.stream(0));
+        send(&mut client, "PROXY TCP4 192.0.2.9 198.51.100.1 5678 443\r\nx");
+        if is_named {
+            assert_eq!(take(&mut accept(&service), 1), "x");
+        } else {
+            assert_eq!(rest(&mut client), "");
+        }
+        let mut other = connect(node.stream(0));
+        send(&mut other, "PROXY TCP4 192.0.2.8 198.51.100.1 5678 443\r\nx");
+        assert_eq!(rest(&mut other), "");
+    }
 }
 
 fn secure(stream: TcpStream, name: &str) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {

@@ -63,6 +63,7 @@ impl Plane {
             error_pages: error_pages(settings)?,
             trusted_ips: settings.list("trusted_ips").to_vec(),
             real_ip_from: settings.injected.real_ip_from(nginx::LOCATION, settings.list("trusted_ips")),
+            real_ip_from_of_streams: settings.injected.real_ip_from(nginx::STREAM, settings.list("trusted_ips")),
             real_ip_header: settings.injected.word(nginx::LOCATION, "real_ip_header").to_owned(),
             real_ip_recursive: settings.injected.flag(nginx::LOCATION, "real_ip_recursive").unwrap_or_default(),
             allow_debug_header: settings.flag("allow_debug_header"),

@@ -39,7 +39,8 @@ pub(super) fn begin(worker: &Worker, origin: &Origin, exchange: &mut Exchange, k
     exchange.client.as_mut().clone_from(&origin.client);
     *exchange.request = RequestHead::default();
     // Only whom we trust tells where a connection comes from.
-    if let Some(proxied) = origin.proxied.as_ref().filter(|_| exchange.client.trusted) {
+    let named = |_: &&_| worker.shared.trusted.peer_names_clients_of_streams(&origin.peer);
+    if let Some(proxied) = origin.proxied.as_ref().filter(named) {
         (exchange.client.ip, exchange.client.port) = (proxied.source.ip(), proxied.source.port());
     }
     let (started, started_unix_ms) = worker.now();

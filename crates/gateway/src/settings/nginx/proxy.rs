@@ -115,12 +115,13 @@ impl Injected {
         })
     }
 
-    /// Whose word about a client's address counts beside `trusted_ips`, which Kong writes into the block of the proxy:
+    /// Whose word about a client's address counts beside `trusted_ips`, which Kong writes into the proxy's blocks:
     /// with them, what stands further out is replaced.
     pub fn real_ip_from(&self, scope: Scope, trusted_ips: &[String]) -> Vec<String> {
         let given = self.all(scope, "set_real_ip_from");
-        let outer =
-            |given: &&&super::InjectedDirective| given.context == super::Context::Http && !trusted_ips.is_empty();
+        let outer = |given: &&&super::InjectedDirective| {
+            matches!(given.context, super::Context::Http | super::Context::Stream) && !trusted_ips.is_empty()
+        };
         given.iter().filter(|given| !outer(given)).map(|given| given.words[0].clone()).collect()
     }
 

@@ -57,7 +57,7 @@ pub const DIRECTIVES: &[Directive] = &[
     acts("deny", SERVERS_AND_LOCATION, Syntax::Words(1, 1), "Clients that are answered 403.").repeats().protective(),
     acts(
         "set_real_ip_from",
-        SERVERS_AND_LOCATION,
+        SERVERS_AND_LOCATION.and(STREAMS),
         Syntax::Words(1, 1),
         "Addresses and CIDR blocks whose word about the client's address counts, beside `trusted_ips`.",
     )
