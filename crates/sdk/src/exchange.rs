@@ -64,6 +64,8 @@ pub struct Exchange {
     /// All content of the service's response, where it is held for the response phase
     /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
     pub response_body: Option<Bytes>,
+    /// What the service says of buffering (`X-Accel-Buffering`), which its client is not told.
+    pub buffering: Option<bool>,
     /// The trailers of the service's response, as soon as its last piece of content is filtered.
     pub trailers: Option<Box<Fields>>,
     pub source: Source,
@@ -216,6 +218,7 @@ impl Exchange {
             filter_failed: false,
             replaced: false,
             response_body: None,
+            buffering: None,
             trailers: None,
             source: Source::Error,
             reply: Box::default(),
@@ -293,6 +296,7 @@ impl Exchange {
         self.filter_failed = false;
         self.replaced = false;
         self.response_body = None;
+        self.buffering = None;
         self.trailers = None;
         self.source = Source::Error;
         self.reply.clear();
@@ -334,6 +338,7 @@ impl Exchange {
             filter_failed: false,
             replaced: false,
             response_body: None,
+            buffering: self.buffering,
             trailers: self.trailers.clone(),
             source: self.source,
             reply: self.reply.clone(),

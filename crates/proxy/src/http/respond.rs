@@ -89,6 +89,11 @@ pub(crate) fn take_head(context: &RequestContext<'_>, exchange: &mut Exchange) {
     exchange.source = Source::Service;
     hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
     single_valued::normalise_single_valued(&mut exchange.response.fields);
+    exchange.buffering = match exchange.response.fields.known(Known::XAccelBuffering) {
+        Some(value) if value.eq_ignore_ascii_case(b"yes") => Some(true),
+        Some(value) if value.eq_ignore_ascii_case(b"no") => Some(false),
+        _ => None,
+    };
     context.directives().hidden.apply(&mut exchange.response.fields);
     if context.worker.shared.settings.headers.upstream_status {
         let status = u64::from(exchange.response.status);

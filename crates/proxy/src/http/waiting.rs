@@ -110,14 +110,12 @@ fn is_buffered(exchange: &Exchange, limits: &Limits) -> bool {
         return false;
     }
     let fields = &exchange.response.fields;
-    let accel = fields.known(Known::XAccelBuffering).filter(|_| !limits.ignore_accel_buffering);
-    let asked = match accel {
-        Some(value) if value.eq_ignore_ascii_case(b"no") => return false,
-        Some(value) => value.eq_ignore_ascii_case(b"yes"),
-        None => false,
-    };
+    let told = exchange.buffering.filter(|_| !limits.ignore_accel_buffering);
+    if told == Some(false) {
+        return false;
+    }
     let events = fields
         .known(Known::ContentType)
         .is_some_and(|value| field_value::essence(value).eq_ignore_ascii_case(b"text/event-stream"));
-    !events && (asked || exchange.route.as_ref().is_none_or(|route| route.response_buffering))
+    !events && (told == Some(true) || exchange.route.as_ref().is_none_or(|route| route.response_buffering))
 }

@@ -43,6 +43,7 @@ pub enum Known {
     UserAgent,
     Via,
     XAccelBuffering,
+    XAccelCharset,
     XAccelExpires,
     XAccelLimitRate,
     XAccelRedirect,
@@ -61,6 +62,7 @@ pub enum Known {
     XKongRequestDebug,
     XKongRequestId,
     XKongUpstreamLatency,
+    XPad,
     XRealIp,
 }
 
@@ -127,6 +129,7 @@ impl Known {
             Known::UserAgent => "User-Agent: ",
             Known::Via => "Via: ",
             Known::XAccelBuffering => "X-Accel-Buffering: ",
+            Known::XAccelCharset => "X-Accel-Charset: ",
             Known::XAccelExpires => "X-Accel-Expires: ",
             Known::XAccelLimitRate => "X-Accel-Limit-Rate: ",
             Known::XAccelRedirect => "X-Accel-Redirect: ",
@@ -145,6 +148,7 @@ impl Known {
             Known::XKongRequestDebug => "X-Kong-Request-Debug: ",
             Known::XKongRequestId => "X-Kong-Request-Id: ",
             Known::XKongUpstreamLatency => "X-Kong-Upstream-Latency: ",
+            Known::XPad => "X-Pad: ",
             Known::XRealIp => "X-Real-IP: ",
         }
     }
@@ -155,7 +159,7 @@ impl Known {
 }
 
 /// All names that are known, in the order of their numbers.
-const ALL: [Known; 56] = [
+const ALL: [Known; 58] = [
     Known::Accept,
     Known::Authorization,
     Known::Connection,
@@ -193,6 +197,7 @@ const ALL: [Known; 56] = [
     Known::UserAgent,
     Known::Via,
     Known::XAccelBuffering,
+    Known::XAccelCharset,
     Known::XAccelExpires,
     Known::XAccelLimitRate,
     Known::XAccelRedirect,
@@ -211,6 +216,7 @@ const ALL: [Known; 56] = [
     Known::XKongRequestDebug,
     Known::XKongRequestId,
     Known::XKongUpstreamLatency,
+    Known::XPad,
     Known::XRealIp,
 ];
 
