@@ -75,6 +75,15 @@ mod tests {
     }
 
     #[test]
+    fn long_work_of_functions_counts() {
+        for work in ["ngx.md5(s)", "ngx.escape_uri(s)", "ngx.encode_base64(s)", "s:find(s .. 'b', 1, true)"] {
+            let code = format!("return function() local s = ('a'):rep(1e6) for i = 1, 1e5 do {work} end return 1 end");
+            let error = called(&code, &[]).unwrap_err();
+            assert!(error.contains("takes too long"), "{work}: {error}");
+        }
+    }
+
+    #[test]
     fn handlers_of_protected_calls_end_too() {
         let forever = "function() while true do end end";
         for code in [format!("xpcall({forever}, {forever})"), format!("xpcall(error, {forever}, 'boom')")] {

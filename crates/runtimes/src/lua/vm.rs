@@ -20,10 +20,13 @@ use std::time::{Duration, Instant};
 /// How much memory all code of a worker may hold, in octets.
 pub const MOST_MEMORY: usize = 256 << 20;
 const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
+/// Why code is ended.
+const TOO_LONG: &str = "the code takes too long";
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
 /// The run time's own code, in the order in which it is run; the last one gives what sandboxed code sees.
-const OWN: [(&str, &str); 17] = [
+const OWN: [(&str, &str); 18] = [
+    ("=bounded", include_str!("code/bounded.lua")),
     ("=patterns", include_str!("code/patterns.lua")),
     ("=scheduler", include_str!("code/scheduler.lua")),
     ("=pdk/phases", include_str!("code/pdk/phases.lua")),
@@ -188,6 +191,12 @@ impl Vm {
         let time: Rc<Time> = Rc::default();
         let (clock, over) = (time.clone(), slot.clone());
         natives::patterns::add(&lua, &native, move || clock.is_over() && over.raw_set("over", true).is_ok())?;
+        let (clock, over) = (time.clone(), slot.clone());
+        let check_time = move |_: &Lua, ()| match clock.is_over() {
+            true => over.raw_set("over", true).and(Err(Error::runtime(TOO_LONG))),
+            false => Ok(()),
+        };
+        native.raw_set("check_time", lua.create_function(check_time)?)?;
         slot.raw_set("native", &native)?;
         slot.raw_set("started", lua.create_table()?)?;
         let mut sandbox = Value::Nil;
@@ -204,7 +213,7 @@ impl Vm {
             let ended = clock.is_over();
             if ended || is_full(lua)? {
                 over.raw_set("over", true)?;
-                let why = if ended { "the code takes too long" } else { "the code takes too much memory" };
+                let why = if ended { TOO_LONG } else { "the code takes too much memory" };
                 return Err(Error::runtime(why));
             }
             Ok(VmState::Continue)

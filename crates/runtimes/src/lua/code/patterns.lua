@@ -185,8 +185,22 @@ function own.gsub(text, pattern, replacement, most)
   return concat(pieces), count
 end
 
+-- From how many octets on a text is not LuaJIT's to find.
+local MANY = 65536
+
+local function find_plain(text, part, init)
+  local from = place(text, init)
+  local at = from and native.find_plain(text, part, from)
+  if at then
+    return at, at + #part - 1
+  end
+  return nil
+end
+
 function string.find(text, pattern, init, plain)
-  if plain or not is_long(text, pattern) then
+  if plain and type(text) == "string" and #text > MANY and type(pattern) == "string" then
+    return find_plain(text, pattern, init)
+  elseif plain or not is_long(text, pattern) then
     return find(text, pattern, init, plain)
   end
   return own.find(text, pattern, init)

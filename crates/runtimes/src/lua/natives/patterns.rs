@@ -45,6 +45,13 @@ type Asked = (LuaString, LuaString, usize, bool, bool);
 
 /// Makes them known; `is_over` says whether code has to end, and notes it then.
 pub fn add(lua: &Lua, native: &Table, is_over: impl Fn() -> bool + 'static) -> Result<()> {
+    // LuaJIT compares the whole text at each place where it might be.
+    let plain = |_: &Lua, (subject, text, from): (LuaString, LuaString, usize)| {
+        let (subject, from) = (subject.as_bytes(), from.saturating_sub(1));
+        let rest = subject.get(from..).unwrap_or_default();
+        Ok(memchr::memmem::find(rest, &text.as_bytes()).map(|at| from + at + 1))
+    };
+    native.raw_set("find_plain", lua.create_function(plain)?)?;
     let find = move |lua: &Lua, (subject, pattern, from, anchored, replaces): Asked| {
         let (subject, pattern) = (subject.as_bytes(), pattern.as_bytes());
         let mut matcher = Matcher::new(&subject, &pattern, &is_over);
@@ -453,6 +460,27 @@ mod tests {
         let real: Table = vm.slot.raw_get("real_patterns").unwrap();
         let difference: String = vm.lua.load(differences).set_name("=code").call((own, real, 42)).unwrap();
         assert_eq!(difference, "");
+    }
+
+    #[test]
+    fn texts_are_found_as_they_stand() {
+        let vm = Vm::new().unwrap();
+        let code = r#"
+            local s = ("ab%"):rep(40000) .. "c"
+            local at = {}
+            for i, init in ipairs { false, 1, 2, 120000, 120001, 120002, -1, -5, 0, 1e6 } do
+                local first, last = s:find("b%c", init or nil, true)
+                at[i] = tostring(first) .. "-" .. tostring(last)
+            end
+            return table.concat(at, " ") .. tostring(s:find("no", 1, true)) .. s:find("b%a", 1, true)
+        "#;
+        let found: String = vm.lua.load(code).eval().unwrap();
+        let places = ["119999-120001"; 3].join(" ");
+        let nowhere = ["nil-nil"; 4].join(" ");
+        assert_eq!(found, format!("{places} {nowhere} 119999-120001 119999-120001 nil-nilnil2"));
+        // LuaJIT would compare for minutes.
+        let code = "return (('a'):rep(8e6)):find(('a'):rep(4e6) .. 'b', 1, true)";
+        assert!(vm.lua.load(code).eval::<Value>().unwrap().is_nil());
     }
 
     #[test]
