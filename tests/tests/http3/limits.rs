@@ -204,6 +204,8 @@ fn a_successor_takes_new_connections_while_old_ones_finish() {
         let former = process();
         node.signal(Signal::USR2);
         eventually("a successor serves", || !["", &former].contains(&&*process()));
+        // Until then a new connection may come to either, and what comes first after the word of the end is refused.
+        eventually("the former process leaves", || node.log().contains("stopping, requests under way"));
         let new = Connection::open(&node).await;
         let mut another = new.send(request("GET", "/new")).await;
         another.finish().await.unwrap();
@@ -214,7 +216,6 @@ fn a_successor_takes_new_connections_while_old_ones_finish() {
         begun.send_raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nold").unwrap();
         assert_eq!(whole(&mut stream).await.content, b"old");
         // Another one, of many datagrams.
-        eventually("the former process leaves", || node.log().contains("stopping, requests under way"));
         let mut last = old.send(request("POST", "/last")).await;
         let content = Bytes::from(vec![b'x'; 100_000]);
         last.send_data(content.clone()).await.unwrap();
