@@ -38,7 +38,7 @@ fn the_course_of_a_request_is_told() {
         let candidates = told["router"]["candidates"].as_array().unwrap();
         let names: Vec<&str> = candidates.iter().map(|route| route["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["narrow", "wide"]);
-        assert_eq!(candidates[1]["behind_for"], "more kinds of criteria");
+        assert_eq!(candidates[1]["behind_for"], "hosts without wildcards");
         assert_eq!(told["route"]["name"], "narrow");
         assert_eq!(told["service"]["name"], "shop");
         let plugin = &told["plugins"][0];

@@ -435,8 +435,6 @@ async fn await_head(
 ) -> Result<(), Failure> {
     let limits = context.limits();
     let upgrade = request::is_upgrade(context);
-    // As in nginx a head has `read_timeout` as a whole, however slowly it comes; each interim one begins it anew.
-    let mut heads = 0;
     let result = poll_fn(|cx| {
         if !upload.is_done() {
             match upload.poll(cx, downstream, upstream, payload) {
@@ -463,9 +461,9 @@ async fn await_head(
                     101 => {
                         return Poll::Ready(Err(Failure::Invalid("upstream changed the protocol unasked".into())));
                     }
-                    100 => heads += 1,
+                    100 => context.deadlines.end(Wait::ServiceRead),
                     102..200 => {
-                        heads += 1;
+                        context.deadlines.end(Wait::ServiceRead);
                         if exchange.request.version >= Version::Http11 {
                             hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
                             downstream.queue_interim(&mut exchange.response);
@@ -493,7 +491,8 @@ async fn await_head(
             None => {
                 deadlines.end(Wait::ClientRead);
                 deadlines.end(Wait::ServiceWrite);
-                deadlines.begin(Wait::ServiceRead, heads, timeouts.read, timer);
+                // As in nginx a head has the time as a whole, however slowly it comes; interim ones begin it anew.
+                deadlines.begin(Wait::ServiceRead, 0, timeouts.read, timer);
             }
         }
         match flushing {
