@@ -69,9 +69,9 @@ impl Reference {
             }
             (_, MatchCalculation::Strict) => vec![count, plain, headers, flag(regex), priority],
             (_, MatchCalculation::Original) if count < 4 => {
-                vec![0, plain, flag(regex), count, headers * 2 | priority.max(0), priority.min(0)]
+                vec![0, plain, flag(regex), count, (headers * 2) | priority.max(0), priority.min(0)]
             }
-            (_, MatchCalculation::Original) => vec![1, count, headers * 2 | priority.max(0), priority.min(0)],
+            (_, MatchCalculation::Original) => vec![1, count, (headers * 2) | priority.max(0), priority.min(0)],
         };
         order.push(if regex { 0 } else { path.map_or(0, str::len) as i64 });
         order.extend([closeness as i64, -route.created_at]);
