@@ -42,6 +42,8 @@ pub struct TrustedProxies {
     recursive: bool,
     /// Whether clients who come by a socket in the file system are trusted.
     local: bool,
+    /// Whether they may tell the client's address of requests, and of streams.
+    local_names: (bool, bool),
 }
 
 /// An address with its text, made once per connection.
@@ -96,18 +98,24 @@ impl TrustedProxies {
         };
         let local = trusted_ips.iter().any(|ip| ip.as_bytes() == LOCAL_NAME);
         let none = CidrSet::default;
-        Ok(TrustedProxies { networks, real_ip_from: none(), of_streams: none(), header, recursive, local })
+        let (real_ip_from, of_streams, local_names) = (none(), none(), (false, false));
+        Ok(TrustedProxies { networks, real_ip_from, of_streams, header, recursive, local, local_names })
     }
 
     /// Lets others tell the client's address too (`set_real_ip_from`): of requests, and of streams.
     pub fn with_real_ip_from(self, requests: &[String], streams: &[String]) -> Result<TrustedProxies, String> {
         let networks = |texts| networks("set_real_ip_from", texts);
-        Ok(TrustedProxies { real_ip_from: networks(requests)?, of_streams: networks(streams)?, ..self })
+        let names_local = |texts: &[String]| texts.iter().any(|text| text.as_bytes() == LOCAL_NAME);
+        let local_names = (names_local(requests), names_local(streams));
+        Ok(TrustedProxies { real_ip_from: networks(requests)?, of_streams: networks(streams)?, local_names, ..self })
     }
 
     /// Whether the other end of a stream may tell the client's address, by the PROXY protocol.
     pub fn peer_names_clients_of_streams(&self, peer: &Address) -> bool {
-        self.trusts_peer(peer) || (!peer.is_local() && self.of_streams.contains(peer.ip.to_canonical()))
+        match peer.is_local() {
+            true => self.local || self.local_names.1,
+            false => self.trusts(peer.ip) || self.of_streams.contains(peer.ip.to_canonical()),
+        }
     }
 
     /// Whether an address is a trusted proxy's.
@@ -122,7 +130,7 @@ impl TrustedProxies {
 
     /// Whether the other end of a connection may tell the client's address.
     fn peer_names_clients(&self, peer: &Address) -> bool {
-        if peer.is_local() { self.local } else { self.names_clients(peer.ip) }
+        if peer.is_local() { self.local || self.local_names.0 } else { self.names_clients(peer.ip) }
     }
 
     /// Whether an address may tell that of the client.
@@ -478,6 +486,9 @@ mod tests {
         let of_streams = |peer| other.peer_names_clients_of_streams(&address(peer));
         assert!(of_streams("127.0.0.1") && of_streams("12.0.0.1"));
         assert!(!of_streams("10.0.0.1") && !named("12.0.0.1"));
+        let local = Address::local();
+        assert!(other.client(&local, None, &fields(&[("X-Real-IP", "1.1.1.1")])).is_some());
+        assert!(!other.peer_names_clients_of_streams(&local) && !other.trusts_peer(&local));
     }
 
     fn written(trusted: bool, tls: bool, prefix: Option<&str>, lines: &[(&str, &str)]) -> Vec<(String, String)> {

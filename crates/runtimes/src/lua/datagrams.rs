@@ -68,10 +68,15 @@ pub async fn operation(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &
         return (Value::Nil, "closed").into_lua_multi(lua);
     };
     let values = match name {
-        "udp.send" => match open.send(&arguments.get(1).and_then(text).unwrap_or_default()).await {
-            Ok(_) => 1.into_lua_multi(lua),
-            Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
-        },
+        // Programs of the machine may leave a queue full.
+        "udp.send" => {
+            let datagram = arguments.get(1).and_then(text).unwrap_or_default();
+            match tokio::time::timeout(limit, open.send(&datagram)).await {
+                Ok(Ok(_)) => 1.into_lua_multi(lua),
+                Ok(Err(error)) => (Value::Nil, words(&error)).into_lua_multi(lua),
+                Err(_) => (Value::Nil, "timeout").into_lua_multi(lua),
+            }
+        }
         _ => {
             let mut space = vec![0; 65_536];
             match tokio::time::timeout(limit, open.recv(&mut space)).await {

@@ -47,12 +47,8 @@ local function loaded(name, subsystem)
   end
   return handler
 end
-function slot.load_handler(name)
-  local handler = loaded(name, "http")
-  local listeners = slot.has_asked and (slot.native.configuration() or {}).stream_listeners
-  if type(listeners) ~= "table" or #listeners == 0 then
-    return handler
-  end
+-- The same once more, for streams.
+local function loaded_anew(name)
   local kept = {}
   for module in pairs(of_files) do
     kept[module], package.loaded[module] = package.loaded[module], nil
@@ -61,10 +57,28 @@ function slot.load_handler(name)
   for module in pairs(of_files) do
     package.loaded[module] = kept[module]
   end
+  return ok, of_streams
+end
+
+function slot.load_handler(name)
+  local handler = loaded(name, "http")
+  local listeners = slot.has_asked and (slot.native.configuration() or {}).stream_listeners
+  if type(listeners) ~= "table" or #listeners == 0 then
+    return handler
+  end
+  local ok, of_streams = loaded_anew(name)
   if not ok then
     error(of_streams, 0)
   end
   return handler, of_streams
+end
+
+-- What a handler that has just been loaded is for streams, if it has asked. One that cannot be that is not.
+function slot.handler_of_streams(name)
+  if slot.has_asked then
+    local ok, handler = loaded_anew(name)
+    return ok and type(handler) == "table" and handler or nil
+  end
 end
 
 -- Tables that LuaJIT and OpenResty add to Lua.

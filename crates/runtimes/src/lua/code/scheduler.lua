@@ -262,13 +262,14 @@ end
 
 -- What runs a phase. A handler that has asked at its beginning which subsystem it is for is there once for each, as in
 -- Kong.
+local function nothing() end
 local function found(own, name)
-  local f, of_streams = own.handler[name], own.of_streams
+  local f, of_streams = own.handler[name] or nothing, own.of_streams
   if of_streams and (name == "preread" or name == "log") then
-    local of_http = f
+    local of_http, of_stream = f, of_streams[name] or nothing
     f = function(handler, config)
       if slot.subsystem() == "stream" then
-        return of_streams[name](of_streams, config)
+        return of_stream(of_streams, config)
       end
       return of_http(handler, config)
     end

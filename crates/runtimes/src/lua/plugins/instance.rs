@@ -87,9 +87,10 @@ fn outside(
     let vm = Vm::of_thread()?;
     let (of_http, of_streams) = handler(&vm, definition)?;
     for handler in iter::once(of_http).chain(of_streams) {
+        let Some(function) = handler.get::<Option<Function>>(name)? else { continue };
         let vm = Rc::clone(&vm);
         let job = Job::apart(&vm, Phase::InitWorker, Some(definition.name))?;
-        let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
+        let begin = || vm.begin.call((&function, &handler, argument()?));
         let (_, waits) = vm.turn(&job, None, None, begin)?;
         let waits = waits?;
         if !waits.is_empty() {

@@ -142,11 +142,15 @@ impl Reader {
     fn read(&self, name: &str) -> Result<Loaded, String> {
         let failed = |error: mlua::Error| words(&error);
         self.vm.slot.raw_set("read", self.vm.lua.create_table().map_err(failed)?).map_err(failed)?;
-        let handler = match self.module(&format!("kong.plugins.{name}.handler"))? {
+        self.vm.slot.raw_set("has_asked", false).map_err(failed)?;
+        let module = format!("kong.plugins.{name}.handler");
+        let handler = match self.module(&module)? {
             Ok(handler) => handler,
             Err(tried) => return Err(format!("{name} plugin is enabled but not installed;\n{tried}")),
         };
         let Value::Table(handler) = handler else { return Err("its handler is not a table".to_owned()) };
+        let again: LuaFunction = self.vm.slot.raw_get("handler_of_streams").map_err(failed)?;
+        let of_streams: Option<Table> = again.call(module).map_err(failed)?;
         let schema = match self.module(&format!("kong.plugins.{name}.schema"))? {
             Ok(Value::Table(schema)) => schema,
             Ok(_) => return Err("its schema is not a table".to_owned()),
@@ -165,7 +169,12 @@ impl Reader {
         let version = version.ok_or_else(|| {
             format!("Plugin \"{name}\" cannot be loaded because its VERSION field does not follow the \"x.y.z\" format")
         })?;
-        let has = |phase: &str| matches!(handler.get::<Value>(phase), Ok(Value::Function(_)));
+        let has_function = |handler: &Table, phase: &str| matches!(handler.get::<Value>(phase), Ok(Value::Function(_)));
+        let is_for_streams = |phase: &str| matches!(phase, "init_worker" | "configure" | "preread" | "log");
+        let has = |phase: &str| {
+            let also = of_streams.as_ref().filter(|_| is_for_streams(phase));
+            has_function(&handler, phase) || also.is_some_and(|handler| has_function(handler, phase))
+        };
         if has("response") && (has("header_filter") || has("body_filter")) {
             return Err(format!(
                 "Plugin \"{name}\" can't be loaded because it implements both `response` and `header_filter` or \

@@ -29,8 +29,8 @@ local is_stream = pdk.host("request.is_stream")
 -- As nginx has it: streams are none of its HTTP.
 function slot.subsystem()
   local name = slot.at.name
+  slot.has_asked = true
   if slot.loads then
-    slot.has_asked = true
     return slot.loads
   end
   return (name == "preread" or name == "log" and slot.at.asks and is_stream()) and "stream" or "http"
