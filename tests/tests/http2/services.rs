@@ -21,6 +21,8 @@ pub struct Grpc {
     connections: Arc<AtomicUsize>,
     /// Requests that it has reset.
     reset: Arc<AtomicUsize>,
+    /// Those whose answer nobody wanted to the end.
+    given_up: Arc<AtomicUsize>,
 }
 
 impl Grpc {
@@ -30,18 +32,19 @@ impl Grpc {
         let (address, connections) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
         let count = Arc::clone(&connections);
         let reset = Arc::<AtomicUsize>::default();
-        let resets = Arc::clone(&reset);
+        let given_up = Arc::<AtomicUsize>::default();
+        let (resets, unwanted) = (Arc::clone(&reset), Arc::clone(&given_up));
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((socket, _)) = listener.accept().await {
                     count.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(serve(socket, Arc::clone(&resets)));
+                    tokio::spawn(serve(socket, Arc::clone(&resets), Arc::clone(&unwanted)));
                 }
             });
         });
-        Grpc { address, connections, reset }
+        Grpc { address, connections, reset, given_up }
     }
 
     fn connections(&self) -> usize {
@@ -49,7 +52,7 @@ impl Grpc {
     }
 }
 
-async fn serve(socket: TcpStream, resets: Arc<AtomicUsize>) {
+async fn serve(socket: TcpStream, resets: Arc<AtomicUsize>, given_up: Arc<AtomicUsize>) {
     let Ok(mut connection) = h2::server::handshake(socket).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         if request.uri().path() == "/t.T/Last" {
@@ -58,11 +61,11 @@ async fn serve(socket: TcpStream, resets: Arc<AtomicUsize>) {
         if request.uri().path() == "/t.T/Reset" {
             resets.fetch_add(1, Ordering::SeqCst);
         }
-        tokio::spawn(answer(request, respond));
+        tokio::spawn(answer(request, respond, Arc::clone(&given_up)));
     }
 }
 
-async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, given_up: Arc<AtomicUsize>) {
     let (head, mut content) = request.into_parts();
     let mut response = Response::builder().header("content-type", "application/grpc");
     response = response.header("x-te", head.headers.get("te").cloned().unwrap_or(HeaderValue::from_static("")));
@@ -77,15 +80,16 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
                 if left < 10 {
                     match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
                         Some(Ok(_)) => left = stream.capacity(),
-                        _ => return,
+                        _ => break,
                     }
                     continue;
                 }
                 if stream.send_data(Bytes::from_static(b"ten octets"), false).is_err() {
-                    return;
+                    break;
                 }
                 left -= 10;
             }
+            given_up.fetch_add(1, Ordering::SeqCst);
         }
         "/t.T/NotFound" => {
             let response = response.header("grpc-status", "5").header("grpc-message", "none").body(()).unwrap();
@@ -148,11 +152,30 @@ fn pieces_without_content_end_no_connection() {
 fn small_pieces_that_nobody_reads_end_no_connection() {
     let service = Grpc::start();
     let node = node(&service);
-    // The connection that they share.
+    let _unread = leave_unread(&node, 2);
+    echo(&node);
+    assert_eq!(service.connections(), 1);
+    assert_eq!(service.given_up.load(Ordering::SeqCst), 0);
+}
+
+/// Where there are too many of them, calls of those who do not read end, and the connection goes on.
+#[test]
+fn far_too_many_small_pieces_end_the_calls_that_they_are_of() {
+    let service = Grpc::start();
+    let node = node(&service);
+    let _unread = leave_unread(&node, 12);
+    eventually("calls are ended", || service.given_up.load(Ordering::SeqCst) > 0);
+    echo(&node);
+    assert_eq!(service.connections(), 1);
+}
+
+/// A client that begins so many calls, answered by small pieces without end, and reads nothing.
+fn leave_unread(node: &Node, calls: u32) -> Raw {
+    // The connection that all share.
     play(async {
-        whole(Connection::open(&node, Over::Plain).await.send(call("NotFound"), true).await.0.await.unwrap()).await
+        whole(Connection::open(node, Over::Plain).await.send(call("NotFound"), true).await.0.await.unwrap()).await
     });
-    let mut unread = Raw::open(&node);
+    let mut unread = Raw::open(node);
     let head = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -160,18 +183,22 @@ fn small_pieces_that_nobody_reads_end_no_connection() {
         (":path", "/t.T/Tiny"),
         ("content-type", "application/grpc"),
     ];
-    for stream in [1, 3] {
-        unread.0.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&head))).unwrap();
+    for call in 0..calls {
+        unread.0.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * call + 1, &block(&head))).unwrap();
     }
+    unread
+}
+
+/// Many calls of another client.
+fn echo(node: &Node) {
     play(async {
-        let other = Connection::open(&node, Over::Plain).await;
+        let other = Connection::open(node, Over::Plain).await;
         for _ in 0..300 {
             let (response, mut sending) = other.send(call("Echo"), false).await;
             sending.send_data(Bytes::from_static(b"hi"), true).unwrap();
             assert_eq!(whole(response.await.unwrap()).await.trailers.unwrap()["grpc-status"], "0");
         }
     });
-    assert_eq!(service.connections(), 1);
 }
 
 #[test]

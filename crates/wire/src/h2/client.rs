@@ -3,25 +3,25 @@
 use super::head;
 use super::io::Io;
 use super::sending::Sending;
+use super::unread::{self, Unread};
 use crate::h1::{ContentError, OutgoingRequest, ResponseError};
 use crate::message::{Fields, Framing, Known, ResponseHead};
 use crate::net::{Buffer, Stream};
 use bytes::{Buf, Bytes};
-use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// What a service may send of a response's content before any of it is used: of one stream, as it may be far away, and
 /// of all together, as some clients may be slow.
 const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 32 << 20;
-/// What small frames of content may cost that have come and were not used, as the `h2` crate counts it: half a million
-/// of them. It ends the connection beyond, with all exchanges on it: of some streams whose clients do not read, none
-/// may come near.
-const SMALL_FRAMES: usize = 128 << 20;
+/// What small frames of content may cost that have come and were not used, as the `h2` crate counts it. It ends the
+/// connection beyond, with all exchanges on it, so that a stream is ended long before.
+const SMALL_FRAMES: usize = 2 * 256 * unread::MOST;
 /// Octets of a request that wait for room at the service, for each stream.
 const SEND_BUFFER: usize = 64 << 10;
 /// Streams on a connection until the service has said how many it takes.
@@ -35,6 +35,7 @@ const NOT_HTTP2: &str = "an answer of HTTP/1.1";
 #[derive(Clone)]
 pub struct ClientConnection {
     send: SendRequest<Bytes>,
+    unread: Rc<Unread>,
 }
 
 /// What a connection does; it moves only while this is polled. Ready when the connection is over.
@@ -43,9 +44,11 @@ pub type Driver = Pin<Box<dyn Future<Output = Result<(), h2::Error>>>>;
 /// One exchange on a connection with others. Dropped before it is over, it is cut off (`RST_STREAM`).
 pub struct ClientStream {
     send: SendRequest<Bytes>,
+    unread: Rc<Unread>,
+    /// From the beginning of the request on.
+    stream: Option<Rc<unread::Stream>>,
     request: Option<Sending>,
     response: Option<ResponseFuture>,
-    content: Option<RecvStream>,
     /// Content that has come and was not consumed.
     piece: Bytes,
     /// The response's content has come to its end.
@@ -59,7 +62,8 @@ pub struct ClientStream {
 impl ClientConnection {
     /// Takes a connection that was just made. `head`: the most octets of a response's head. `begun` is an empty buffer.
     pub async fn begin(stream: Stream, begun: Buffer, head: u32) -> Result<(ClientConnection, Driver), h2::Error> {
-        let (send, connection) = h2::client::Builder::new()
+        let unread = Rc::<Unread>::default();
+        let (send, mut connection) = h2::client::Builder::new()
             .enable_push(false)
             .max_header_list_size(head)
             .max_send_buffer_size(SEND_BUFFER)
@@ -67,9 +71,18 @@ impl ClientConnection {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(STREAMS)
             .data_frame_budget(SMALL_FRAMES)
-            .handshake(Io::to_service(stream, begun))
+            .handshake(Io::to_service(stream, begun, Rc::clone(&unread)))
             .await?;
-        Ok((ClientConnection { send }, Box::pin(connection)))
+        let streams = Rc::clone(&unread);
+        let driver = poll_fn(move |cx| {
+            loop {
+                let polled = Pin::new(&mut connection).poll(cx);
+                if polled.is_ready() || !streams.end_greatest() {
+                    return polled;
+                }
+            }
+        });
+        Ok((ClientConnection { send, unread }, Box::pin(driver)))
     }
 
     /// How many exchanges the service takes at a time.
@@ -81,9 +94,10 @@ impl ClientConnection {
     pub fn stream(&self) -> ClientStream {
         ClientStream {
             send: self.send.clone(),
+            unread: Rc::clone(&self.unread),
+            stream: None,
             request: None,
             response: None,
-            content: None,
             piece: Bytes::new(),
             ended: false,
             trailers: None,
@@ -103,8 +117,10 @@ impl ClientStream {
         };
         match sent {
             Ok((response, stream)) => {
+                let stream = self.unread.begin(stream);
                 self.response = Some(response);
-                self.request = Some(Sending::new(stream, ends));
+                self.request = Some(Sending::new(Rc::clone(&stream), ends));
+                self.stream = Some(stream);
             }
             Err(error) => self.failed = Some(error),
         }
@@ -142,7 +158,9 @@ impl ClientStream {
             let length = head.fields.known(Known::ContentLength).and_then(|text| std::str::from_utf8(text).ok());
             head.framing = length.and_then(|text| text.parse().ok()).map_or(Framing::Delimited, Framing::Length);
         }
-        self.content = Some(content);
+        if let Some(stream) = self.stream.as_ref().filter(|stream| !stream.is_ended()) {
+            stream.content.replace(Some(content));
+        }
         self.response = None;
         Poll::Ready(Ok(()))
     }
@@ -150,9 +168,17 @@ impl ClientStream {
     /// How many octets of the response's content can be had by [`ClientStream::content`]; `None` at its end.
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {
         while self.piece.is_empty() {
-            let Some(content) = self.content.as_mut().filter(|_| !self.ended) else { return Poll::Ready(Ok(None)) };
+            let Some(stream) = self.stream.as_ref().filter(|_| !self.ended) else { return Poll::Ready(Ok(None)) };
+            if stream.is_ended() {
+                return Poll::Ready(Err(ContentError::Io(io::Error::other(unread::TOO_MANY))));
+            }
+            let mut content = stream.content.borrow_mut();
+            let Some(content) = content.as_mut() else { return Poll::Ready(Ok(None)) };
             match ready!(content.poll_data(cx)) {
-                Some(Ok(piece)) => self.piece = piece,
+                Some(Ok(piece)) => {
+                    self.piece = piece;
+                    self.unread.read(stream);
+                }
                 Some(Err(error)) => return Poll::Ready(Err(content_error(error))),
                 None => {
                     let trailers = ready!(content.poll_trailers(cx)).map_err(content_error)?;
@@ -174,7 +200,9 @@ impl ClientStream {
         self.piece.advance(n);
         self.received += n as u64;
         // Fails for streams that are over, of which nothing more will come.
-        let _ = self.content.as_mut().map(|content| content.flow_control().release_capacity(n));
+        let mut content = self.stream.as_ref().map(|stream| stream.content.borrow_mut());
+        let content = content.as_mut().and_then(|content| content.as_mut());
+        let _ = content.map(|content| content.flow_control().release_capacity(n));
     }
 
     /// The response's trailers, after its content.
@@ -190,6 +218,12 @@ impl ClientStream {
     /// Octets that have come from the service.
     pub fn received(&self) -> u64 {
         self.received
+    }
+}
+
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        self.stream.iter().for_each(|stream| self.unread.forget(stream));
     }
 }
 

@@ -19,8 +19,9 @@ impl EmptyFrames {
         &self.held
     }
 
-    /// Moves the octets together that go on; how many they are.
-    pub fn take_out(&mut self, octets: &mut [u8]) -> usize {
+    /// Moves the octets together that go on; how many they are. `content` is told whose content begins, for each frame
+    /// of it.
+    pub fn take_out(&mut self, octets: &mut [u8], mut content: impl FnMut(u32)) -> usize {
         let (mut from, mut to) = (0, 0);
         loop {
             let n = self.left.min(octets.len() - from);
@@ -30,7 +31,12 @@ impl EmptyFrames {
             (from, to, self.left) = (from + n, to + n, self.left - n);
             match Header::read(&octets[from..]) {
                 Some(header) if header.kind == DATA && header.length == 0 && !header.has(END_STREAM) => from += HEADER,
-                Some(header) => self.left = HEADER + header.length,
+                Some(header) => {
+                    self.left = HEADER + header.length;
+                    if header.kind == DATA {
+                        content(header.stream);
+                    }
+                }
                 None => break,
             }
         }
@@ -68,13 +74,14 @@ mod tests {
             }
         }
         for size in 1..=all.len() {
-            let (mut frames, mut got) = (EmptyFrames::default(), Vec::new());
+            let (mut frames, mut got, mut pieces) = (EmptyFrames::default(), Vec::new(), 0);
             for piece in all.chunks(size) {
                 let mut octets = [frames.held(), piece].concat();
-                let kept = frames.take_out(&mut octets);
+                let kept = frames.take_out(&mut octets, |_| pieces += 1);
                 got.extend_from_slice(&octets[..kept]);
             }
             assert_eq!(got, expected, "in pieces of {size}");
+            assert_eq!(pieces, 2, "in pieces of {size}");
         }
     }
 }

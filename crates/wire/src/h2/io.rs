@@ -1,9 +1,11 @@
 //! A connection's octets as the `h2` crate and the end of a connection read and write them.
 
 use super::empty_frames::EmptyFrames;
+use super::unread::Unread;
 use crate::net::{Buffer, Stream};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -19,7 +21,7 @@ pub(super) struct Io {
     /// A service has not said anything: its first octets show when it speaks an earlier version.
     unheard: bool,
     /// Of a service.
-    frames: Option<EmptyFrames>,
+    frames: Option<(EmptyFrames, Rc<Unread>)>,
     /// What was read and found no room.
     spare: Vec<u8>,
 }
@@ -30,14 +32,14 @@ impl Io {
     }
 
     /// A connection to a service that was just made.
-    pub fn to_service(stream: Stream, begun: Buffer) -> Io {
-        Io { stream, begun, unheard: true, frames: Some(EmptyFrames::default()), spare: Vec::new() }
+    pub fn to_service(stream: Stream, begun: Buffer, unread: Rc<Unread>) -> Io {
+        Io { stream, begun, unheard: true, frames: Some((EmptyFrames::default(), unread)), spare: Vec::new() }
     }
 
     /// Reads what has come, without frames that say nothing; whether there may be more.
     fn poll_frames(&mut self, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = space.filled().len();
-        if let Some(frames) = &self.frames {
+        if let Some((frames, _)) = &self.frames {
             space.put_slice(frames.held());
         }
         let start = space.filled().len();
@@ -53,8 +55,8 @@ impl Io {
         if self.is_earlier_version(&space.filled()[before..]) {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        if let Some(frames) = &mut self.frames {
-            let kept = frames.take_out(&mut space.filled_mut()[before..]);
+        if let Some((frames, unread)) = &mut self.frames {
+            let kept = frames.take_out(&mut space.filled_mut()[before..], |stream| unread.receive(stream));
             space.set_filled(before + kept);
         }
         Poll::Ready(Ok(true))
@@ -68,6 +70,10 @@ impl Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.frames.as_ref().is_some_and(|(_, unread)| unread.is_excessive()) {
+            // Who drives the connection ends a stream, and comes again.
+            return Poll::Pending;
+        }
         let n = self.begun.data().len().min(space.remaining());
         if n > 0 {
             space.put_slice(&self.begun.data()[..n]);

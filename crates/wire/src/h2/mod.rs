@@ -16,6 +16,7 @@ mod section;
 mod sending;
 mod shared;
 mod stream;
+mod unread;
 mod windows;
 
 pub use client::{ClientConnection, ClientStream, Driver};

@@ -1,15 +1,16 @@
 //! Content on its way into a stream.
 
 use super::head;
+use super::unread::Stream;
 use crate::message::Fields;
 use bytes::Bytes;
-use h2::SendStream;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// A stream that content goes into, as there is room for it.
 pub(super) struct Sending {
-    stream: SendStream<Bytes>,
+    stream: Rc<Stream>,
     /// Octets of the piece that is being sent which have been taken over.
     offset: usize,
     /// The end is sent or about to be.
@@ -19,7 +20,7 @@ pub(super) struct Sending {
 
 impl Sending {
     /// `finished`: there is no content.
-    pub fn new(stream: SendStream<Bytes>, finished: bool) -> Sending {
+    pub fn new(stream: Rc<Stream>, finished: bool) -> Sending {
         Sending { stream, offset: 0, finished, sent: 0 }
     }
 
@@ -28,18 +29,19 @@ impl Sending {
         if self.finished {
             return Poll::Ready(Ok(()));
         }
+        let mut stream = self.stream.sending.borrow_mut();
         while let Some(rest) = piece.get(self.offset..).filter(|rest| !rest.is_empty()) {
-            self.stream.reserve_capacity(rest.len());
-            let mut room = self.stream.capacity();
+            stream.reserve_capacity(rest.len());
+            let mut room = stream.capacity();
             if room == 0 {
-                room = match ready!(self.stream.poll_capacity(cx)) {
+                room = match ready!(stream.poll_capacity(cx)) {
                     Some(Ok(room)) => room,
                     Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
                     None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
                 };
             }
             let n = room.min(rest.len());
-            self.stream.send_data(Bytes::copy_from_slice(&rest[..n]), false).map_err(io::Error::other)?;
+            stream.send_data(Bytes::copy_from_slice(&rest[..n]), false).map_err(io::Error::other)?;
             self.offset += n;
             self.sent += n as u64;
         }
@@ -52,10 +54,11 @@ impl Sending {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
+        let mut stream = self.stream.sending.borrow_mut();
         // A stream that is over needs no end.
         let _ = match trailers {
-            Some(trailers) => self.stream.send_trailers(head::trailers(trailers)),
-            None => self.stream.send_data(Bytes::new(), true),
+            Some(trailers) => stream.send_trailers(head::trailers(trailers)),
+            None => stream.send_data(Bytes::new(), true),
         };
     }
 
