@@ -1,6 +1,6 @@
 //! What a client may do on a connection of HTTP/3, and for how long.
 
-use crate::client::{Connection, asked, frame, headers, play, play_within, request, whole};
+use crate::client::{Connection, asked, connect, frame, headers, offer, play, play_within, request, status, whole};
 use crate::{answering, node};
 use blackbox::{Backend, PATIENCE, Service, eventually};
 use bytes::Bytes;
@@ -31,6 +31,35 @@ fn a_connection_carries_so_many_requests() {
         }
         // However it ends.
         let _ = connection.over.await.unwrap();
+    });
+}
+
+/// As RFC 9114 has it (section 5.2): what a client has sent before it heard of the end is served.
+#[test]
+fn the_end_is_told_before_requests_are_refused() {
+    let backend = Backend::start("a");
+    let node = answering(&backend, &[("nginx_http_keepalive_requests", "1")]);
+    play(async {
+        let (_endpoint, quic) = connect(node.quic(), &offer()).await;
+        let head = headers(&[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]);
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            let (mut send, receive) = quic.open_bi().await.unwrap();
+            send.write_all(&head).await.unwrap();
+            send.finish().unwrap();
+            answers.push(receive);
+        }
+        for mut answer in answers {
+            assert_eq!(status(&answer.read_to_end(1 << 20).await.unwrap()), 200);
+        }
+        let mut control = quic.accept_uni().await.unwrap();
+        let mut said = Vec::new();
+        while let Ok(Some(chunk)) = control.read_chunk(usize::MAX, true).await {
+            said.extend_from_slice(&chunk.bytes);
+        }
+        // First no number is too large, then it is that of the fourth request.
+        let told = [&[7, 8][..], &[0xff; 7], &[0xfc], &[7, 1, 12]].concat();
+        assert!(said.ends_with(&told), "{said:x?}");
     });
 }
 

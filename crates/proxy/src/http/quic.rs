@@ -22,7 +22,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, origin: 
     let limits = &worker.shared.settings.limits;
     let timer = worker.timers.timer();
     let since = worker.loop_time();
-    let (mut connection, driver) = Connection::begin(quic, limits.heads(), &worker.timers);
+    let (connection, driver) = Connection::begin(quic, limits.heads(), &worker.timers);
     tokio::task::spawn_local(driver);
     let mut origin = Rc::<Origin>::from(origin);
     let (open, patience) = (Rc::<Open>::default(), Rc::new(Cell::new(ABANDONED)));
@@ -37,8 +37,16 @@ pub(crate) async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, origin: 
                 Poll::Ready(next) => Poll::Ready(Some(next)),
             });
             accepted.await
-        } else if connection.is_ending() {
+        } else if connection.has_ended() {
             break;
+        } else if connection.is_ending() {
+            // What the client has sent before it heard of the end is served.
+            let limit = connection.grace().min(limits.lingering_timeout);
+            let mut accept = pin!(connection.accept());
+            match timer.limit(limit, |cx| accept.as_mut().poll(cx)).await {
+                Ok(next) => Some(next),
+                Err(_) => break,
+            }
         } else {
             let mut accept = pin!(connection.accept());
             worker.gauges.idle(true);
@@ -46,7 +54,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, origin: 
             worker.gauges.idle(false);
             match next {
                 Ok(next) => Some(next),
-                Err(_) => break,
+                Err(_) => {
+                    connection.end();
+                    continue;
+                }
             }
         };
         if patience.get() == 0 {
@@ -92,8 +103,8 @@ pub(crate) async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, origin: 
         }));
     }
     // Nothing is under way: the client is told, and what it sends meanwhile is refused, so that it can go elsewhere.
-    connection.end();
-    let limit = (connection.rtt() * 3).min(limits.lingering_timeout);
+    connection.end_now();
+    let limit = connection.grace().min(limits.lingering_timeout);
     let mut accept = pin!(connection.accept());
     let _ = timer.limit(limit, |cx| accept.as_mut().poll(cx)).await;
 }

@@ -21,8 +21,6 @@ pub struct Connection {
     goaway: Rc<Goaway>,
     heads: h1::Limits,
     timers: Timers,
-    /// How many streams the client has opened.
-    opened: u64,
 }
 
 /// What goes on beside the exchanges: settings, and streams that are not for requests. Ready when the connection is
@@ -35,11 +33,16 @@ pub(super) struct Load {
     pub overhead: Overhead,
 }
 
-/// That no more streams are taken, for who tells the client.
+/// That the connection is about to end, for who tells the client: first that it shall open no more streams, and which
+/// of them are taken only when those have come that it opened before it heard of that (RFC 9114, section 5.2).
 #[derive(Default)]
 pub(super) struct Goaway {
-    /// From this stream on, counted.
+    ending: Cell<bool>,
+    /// From this stream on, counted, none is taken.
     pub from: Cell<Option<u64>>,
+    /// How many streams the client has opened.
+    opened: Cell<u64>,
+    /// There is something to tell.
     pub said: Notify,
 }
 
@@ -48,12 +51,13 @@ impl Connection {
     pub fn begin(quic: quinn::Connection, heads: h1::Limits, timers: &Timers) -> (Connection, Driver) {
         let goaway = Rc::<Goaway>::default();
         let load = Rc::new(Load { quic: quic.clone(), overhead: Overhead::default() });
-        let driver = control::drive(quic.clone(), Rc::clone(&load), Rc::clone(&goaway), u64::from(heads.list_size()));
-        (Connection { quic, load, goaway, heads, timers: timers.clone(), opened: 0 }, Box::pin(driver))
+        let (head, timer) = (u64::from(heads.list_size()), timers.timer());
+        let driver = control::drive(quic.clone(), Rc::clone(&load), Rc::clone(&goaway), head, timer);
+        (Connection { quic, load, goaway, heads, timers: timers.clone() }, Box::pin(driver))
     }
 
     /// The next stream; the error says why there will be none.
-    pub async fn accept(&mut self) -> Result<ServerStream, ConnectionError> {
+    pub async fn accept(&self) -> Result<ServerStream, ConnectionError> {
         loop {
             let (mut send, mut receive) = self.quic.accept_bi().await?;
             let number = receive.id().index();
@@ -63,7 +67,7 @@ impl Connection {
                 let _ = receive.stop(frame::REQUEST_REJECTED);
                 continue;
             }
-            self.opened = self.opened.max(number + 1);
+            self.goaway.opened.set(self.goaway.opened.get().max(number + 1));
             let timer = self.timers.timer();
             let load = Rc::clone(&self.load);
             return Ok(ServerStream::new(self.quic.clone(), load, (send, receive), self.heads, timer));
@@ -75,9 +79,9 @@ impl Connection {
         self.quic.remote_address()
     }
 
-    /// How long the client takes to answer.
-    pub fn rtt(&self) -> Duration {
-        self.quic.rtt()
+    /// For how long streams may come that the client opened before it heard of something.
+    pub fn grace(&self) -> Duration {
+        grace(&self.quic)
     }
 
     /// Whether the connection was ended because the client sent too much that serves no request.
@@ -90,16 +94,37 @@ impl Connection {
         self.quic.close(frame::EXCESSIVE_LOAD, b"");
     }
 
-    /// Whether the client has been told that no more streams are taken.
+    /// Whether the client has been told to open no more streams.
     pub fn is_ending(&self) -> bool {
+        self.goaway.ending.get()
+    }
+
+    /// Whether no more streams are taken.
+    pub fn has_ended(&self) -> bool {
         self.goaway.from.get().is_some()
     }
 
-    /// Takes no more streams: those that are open go on, and the client is told so.
-    pub fn end(&mut self) {
-        if self.goaway.from.get().is_none() {
-            self.goaway.from.set(Some(self.opened));
+    /// Tells the client to open no more streams. Those that are open go on, and so do those that it opens before it has
+    /// heard of that.
+    pub fn end(&self) {
+        if !self.goaway.ending.replace(true) {
             self.goaway.said.notify_one();
+        }
+    }
+
+    /// Takes no more streams.
+    pub fn end_now(&self) {
+        self.goaway.ending.set(true);
+        self.goaway.close();
+    }
+}
+
+impl Goaway {
+    /// Takes none but the streams that are open.
+    pub fn close(&self) {
+        if self.from.get().is_none() {
+            self.from.set(Some(self.opened.get()));
+            self.said.notify_one();
         }
     }
 }
@@ -113,6 +138,11 @@ impl Load {
         }
         !excessive
     }
+}
+
+/// See [`Connection::grace`].
+pub(super) fn grace(quic: &quinn::Connection) -> Duration {
+    quic.rtt() * 3
 }
 
 impl Drop for Connection {

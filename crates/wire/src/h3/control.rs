@@ -1,14 +1,16 @@
 //! The streams beside requests (RFC 9114, section 6.2): ours with our settings, the client's with its own, and those of
 //! QPACK, which have nothing to say without a dynamic table.
 
-use super::connection::{Goaway, Load};
+use super::connection::{Goaway, Load, grace};
 use super::frame;
 use super::receiving::{Ended, Receiving};
+use crate::net::Timer;
 use quinn::{RecvStream, VarInt};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// What streams are for.
 const CONTROL: u64 = 0;
@@ -21,6 +23,8 @@ const MAX_FIELD_SECTION_SIZE: u64 = 6;
 const ENABLE_CONNECT_PROTOCOL: u64 = 8;
 /// As many octets that serve no request a stream beside requests counts as.
 const STREAM_COST: usize = 4096;
+/// The last stream that there can be for a request: none that a client has opened is refused.
+const LAST_STREAM: u64 = (1 << 62) - 4;
 /// More octets of settings are an attack.
 const MOST_SETTINGS: u64 = 4096;
 
@@ -28,8 +32,8 @@ const MOST_SETTINGS: u64 = 4096;
 #[derive(Default)]
 struct Seen([Cell<bool>; 4]);
 
-/// Serves the streams of a connection that are not requests, until it is over.
-pub(super) async fn drive(connection: quinn::Connection, load: Rc<Load>, goaway: Rc<Goaway>, head: u64) {
+/// Serves the streams of a connection that are not requests, until it is over. `head`: the largest that is taken.
+pub(super) async fn drive(connection: quinn::Connection, load: Rc<Load>, goaway: Rc<Goaway>, head: u64, timer: Timer) {
     let Ok(mut control) = connection.open_uni().await else { return };
     let mut text = Vec::new();
     frame::push_integer(&mut text, CONTROL);
@@ -44,7 +48,8 @@ pub(super) async fn drive(connection: quinn::Connection, load: Rc<Load>, goaway:
         return;
     }
     let seen = Rc::<Seen>::default();
-    let mut told = false;
+    // Streams are awaited that the client opened before it heard of the end.
+    let mut waits = false;
     loop {
         tokio::select! {
             accepted = connection.accept_uni() => {
@@ -61,17 +66,24 @@ pub(super) async fn drive(connection: quinn::Connection, load: Rc<Load>, goaway:
                     }
                 }));
             }
-            () = goaway.said.notified(), if !told => {
-                told = true;
+            () = goaway.said.notified() => {
                 let mut id = Vec::new();
                 // Streams of clients for requests have every fourth number (RFC 9000, section 2.1).
-                frame::push_integer(&mut id, goaway.from.get().unwrap_or_default() * 4);
+                frame::push_integer(&mut id, goaway.from.get().map_or(LAST_STREAM, |from| from * 4));
                 let mut text = Vec::new();
                 frame::push_header(&mut text, frame::GOAWAY, id.len());
                 text.extend_from_slice(&id);
                 if control.write_all(&text).await.is_err() {
                     return;
                 }
+                waits = goaway.from.get().is_none();
+                if waits {
+                    timer.arm(grace(&connection));
+                }
+            }
+            () = poll_fn(|cx| if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }), if waits => {
+                waits = false;
+                goaway.close();
             }
         }
     }
