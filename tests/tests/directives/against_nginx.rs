@@ -51,6 +51,7 @@ const ANSWERS: &[(&str, &str, &str)] = &[
     ("application/json", "200 OK", "Content-Encoding: br\r\n"),
     ("text/css", "500 Internal Server Error", "X-Powered-By: x\r\n"),
     ("text/html; level=1", "200 OK", "Vary: Origin\r\n"),
+    ("text/html", "302 Found", "Location: /x\r\n"),
 ];
 
 const CASES: &[Case] = &[

@@ -28,9 +28,10 @@ impl Charset {
         Charset { parameter, types }
     }
 
-    /// Completes the `Content-Type` of a response.
-    pub fn apply(&self, fields: &mut Fields) {
-        if self.parameter.is_empty() {
+    /// Completes the `Content-Type` of a response. As in nginx, not of a redirection by 301 or 302: old browsers took
+    /// its charset for that of where it leads.
+    pub fn apply(&self, status: u16, fields: &mut Fields) {
+        if self.parameter.is_empty() || matches!(status, 301 | 302) {
             return;
         }
         if fields.known(Known::ContentType).is_some_and(|value| self.is_listed(value)) {
@@ -54,7 +55,7 @@ mod tests {
 
     fn completed(charset: &Charset, kind: &str) -> String {
         let mut fields: Fields = [("Content-Type", kind)].into_iter().collect();
-        charset.apply(&mut fields);
+        charset.apply(200, &mut fields);
         fields.get_str("content-type").unwrap().to_owned()
     }
 
@@ -74,8 +75,17 @@ mod tests {
             assert_eq!(completed(&usual, kind), expected);
         }
         let mut none = Fields::new();
-        usual.apply(&mut none);
+        usual.apply(200, &mut none);
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn redirections_get_none() {
+        for (status, expected) in [(301, "text/html"), (302, "text/html"), (303, "text/html; charset=UTF-8")] {
+            let mut fields: Fields = [("Content-Type", "text/html")].into_iter().collect();
+            Charset::new("UTF-8", None).apply(status, &mut fields);
+            assert_eq!(fields.get_str("content-type"), Some(expected), "{status}");
+        }
     }
 
     #[test]

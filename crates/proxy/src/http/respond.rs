@@ -441,7 +441,7 @@ fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downst
     context.close |= context.worker.draining.get();
     let directives = context.directives();
     if exchange.source == Source::Service {
-        directives.charset.apply(&mut exchange.response.fields);
+        directives.charset.apply(exchange.response.status, &mut exchange.response.fields);
     }
     if directives.add_header.has_variables() {
         let lines = access::evaluate(context, exchange, |record| directives.add_header.render(record));
