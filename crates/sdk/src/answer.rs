@@ -155,7 +155,7 @@ impl Answer {
             None if is_grpc(exchange) => false,
             _ => return self,
         };
-        let (code, name) = grpc_status(self.status);
+        let (code, name) = Answer::grpc_status(self.status);
         if !self.fields.contains(GRPC_STATUS) {
             self.fields.set(GRPC_STATUS, code.as_bytes());
         }
@@ -171,6 +171,25 @@ impl Answer {
         self.body = Bytes::new();
         self.fields.set_known(Known::ContentType, GRPC);
         self
+    }
+
+    /// Kong's gRPC code and its name for an HTTP status.
+    pub fn grpc_status(status: u16) -> (&'static str, &'static str) {
+        match status {
+            401 => ("16", "Unauthenticated"),
+            403 => ("7", "PermissionDenied"),
+            404 => ("5", "NotFound"),
+            409 => ("6", "AlreadyExists"),
+            429 => ("8", "ResourceExhausted"),
+            499 => ("1", "Canceled"),
+            501 => ("12", "Unimplemented"),
+            503 => ("14", "Unavailable"),
+            504 => ("4", "DeadlineExceeded"),
+            200..=299 => ("0", "OK"),
+            400..=499 => ("3", "InvalidArgument"),
+            500..=599 => ("13", "Internal"),
+            _ => ("2", "Unknown"),
+        }
     }
 
     fn with_type(mut self, content_type: &str) -> Answer {
@@ -210,25 +229,6 @@ fn percent_encoded(message: &[u8]) -> Vec<u8> {
         }
     }
     text
-}
-
-/// Kong's gRPC code and its name for an HTTP status.
-fn grpc_status(status: u16) -> (&'static str, &'static str) {
-    match status {
-        401 => ("16", "Unauthenticated"),
-        403 => ("7", "PermissionDenied"),
-        404 => ("5", "NotFound"),
-        409 => ("6", "AlreadyExists"),
-        429 => ("8", "ResourceExhausted"),
-        499 => ("1", "Canceled"),
-        501 => ("12", "Unimplemented"),
-        503 => ("14", "Unavailable"),
-        504 => ("4", "DeadlineExceeded"),
-        200..=299 => ("0", "OK"),
-        400..=499 => ("3", "InvalidArgument"),
-        500..=599 => ("13", "Internal"),
-        _ => ("2", "Unknown"),
-    }
 }
 
 /// The format of the media range with the highest quality, the first among equals; types we do not speak count as

@@ -180,12 +180,19 @@ impl Translation {
     }
 }
 
-/// The trailers, as content: those of gRPC first, then what else the service has sent, as details of an error.
+/// The trailers, as content: those of gRPC first, then what else the service has sent, as details of an error. Where no
+/// service has answered, the status of the response says what it is for a call, as in errors for calls of gRPC: Kong
+/// says 0, which is success.
 fn ending(exchange: &Exchange) -> Vec<u8> {
     let trailers = exchange.trailers.as_ref();
     let value =
         |name: &str| trailers.and_then(|trailers| trailers.get(name)).or_else(|| exchange.response.fields.get(name));
-    let (status, message) = (value("grpc-status").unwrap_or(b"0"), value("grpc-message").unwrap_or_default());
+    let (code, name) = match exchange.response.status {
+        200 => ("0", ""),
+        status => Answer::grpc_status(status),
+    };
+    let status = value("grpc-status").unwrap_or(code.as_bytes());
+    let message = value("grpc-message").unwrap_or(name.as_bytes());
     let mut content = [b"grpc-status:", status, b"\r\ngrpc-message:", message, b"\r\n"].concat();
     let others = trailers.into_iter().flat_map(|trailers| trailers.iter());
     let is_own = |name: &str| ["grpc-status", "grpc-message"].iter().any(|own| name.eq_ignore_ascii_case(own));

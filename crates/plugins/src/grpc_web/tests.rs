@@ -62,6 +62,14 @@ fn details_of_errors_are_among_the_trailers() {
 }
 
 #[test]
+fn errors_are_no_success() {
+    let plugin = testing::configure(&GrpcWeb, json!({}), &Env::default());
+    let mut exchange = call(&*plugin, "application/grpc-web+proto", "/t.T/Echo", &frame(0, b"m")).ok().unwrap();
+    let got = testing::respond_octets(&*plugin, &mut exchange, 503, &[], &[]);
+    assert_eq!(got, frame(TRAILERS, b"grpc-status:14\r\ngrpc-message:Unavailable\r\n"));
+}
+
+#[test]
 fn messages_can_be_json() {
     let directory = tempfile::tempdir().unwrap();
     let plugin = with_schema(&directory);
