@@ -405,6 +405,23 @@ fn code_that_never_ends() {
         let mut config = config;
         config["custom_fields_by_lua"] = json!({ "env": "in production" });
         let why = refused(&node, name, config);
-        assert!(why.contains("custom_fields_by_lua: Error parsing function"), "{name}: {why}");
+        let expected = "custom_fields_by_lua: Error parsing function: [string \\\"in production\\\"]:1: ";
+        assert!(why.contains(expected), "{name}: {why}");
+    }
+}
+
+#[test]
+fn addresses_that_are_none() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let acme = |name: &str, value: serde_json::Value| json!({ "account_email": "a@b.test", "tos_accepted": true, "storage": "kong", name: value });
+    for (name, config, expected) in [
+        ("aws-lambda", json!({ "aws_sts_endpoint_url": "a" }), "aws_sts_endpoint_url: missing host in url"),
+        ("acme", acme("api_uri", json!("a")), "api_uri: missing host in url"),
+        ("acme", acme("domains", json!(["a b"])), "invalid hostname: a b"),
+        ("ldap-auth", json!({ "ldap_host": "a b", "base_dn": "dc=a", "attribute": "cn" }), "invalid value: a b"),
+    ] {
+        let why = refused(&node, name, config);
+        assert!(why.contains(expected), "{name}: {why}");
     }
 }

@@ -1,6 +1,6 @@
 //! JSON that is put together from octets as they came: what is no text stays what it is, as in Kong (lua-cjson).
 
-use sdk::{Args, JsonObject, json};
+use sdk::{Args, Exchange, JsonObject, json};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,6 +29,17 @@ pub fn string(octets: &[u8]) -> Text {
 pub fn arguments(args: &Args) -> Text {
     let value = |value: Option<Cow<'_, [u8]>>| value.map_or_else(|| plain(&true.into()), |value| string(&value));
     collect(args.iter().map(|(name, text)| (name.into_owned(), value(text))))
+}
+
+/// What a route's regular expression has captured of the path, as `kong.request.get_uri_captures` has it: `named` and
+/// `unnamed`, without the whole.
+pub fn captures(exchange: &Exchange) -> Text {
+    let number = |name: &str| name.parse::<usize>().ok();
+    let named = exchange.captures.iter().filter(|(name, _)| number(name).is_none());
+    let named = collect(named.map(|(name, value)| (name.clone().into_bytes(), string(value))));
+    let unnamed = exchange.captures.iter().filter(|(name, _)| number(name).is_some_and(|place| place > 0));
+    let unnamed: Vec<Text> = unnamed.map(|(_, value)| string(value)).collect();
+    object([("named", named), ("unnamed", [b"[", &unnamed.join(&b","[..])[..], b"]"].concat())]).encode()
 }
 
 /// An object whose repeated names have arrays.

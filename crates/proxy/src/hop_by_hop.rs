@@ -19,14 +19,18 @@ impl HopByHop {
         drop_named(fields);
         HopByHop {
             websocket: fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket")),
-            trailers: fields.known_all(Known::Te).any(|codings| field_value::list_has(codings, "trailers")),
+            trailers: takes_trailers(fields),
         }
     }
 }
 
+fn takes_trailers(fields: &Fields) -> bool {
+    fields.known_all(Known::Te).any(|codings| field_value::list_has(codings, "trailers"))
+}
+
 /// Prepares a request's lines for the service: what stays of those that concern the connection is `TE: trailers` when
-/// it was among the codings. The rest is for the sender to set.
-pub fn strip_request(fields: &mut Fields, hop_by_hop: HopByHop) {
+/// it is among the codings, of the client or of a plugin. The rest is for the sender to set.
+pub fn strip_request(fields: &mut Fields) {
     const LINES: [Known; 6] = [
         Known::Connection,
         Known::KeepAlive,
@@ -38,7 +42,7 @@ pub fn strip_request(fields: &mut Fields, hop_by_hop: HopByHop) {
     for line in LINES {
         fields.remove_known(line);
     }
-    if hop_by_hop.trailers {
+    if takes_trailers(fields) {
         fields.set_known(Known::Te, b"trailers");
     } else {
         fields.remove_known(Known::Te);
@@ -135,7 +139,7 @@ mod tests {
     fn request(lines: &[(&str, &str)]) -> (String, HopByHop) {
         let mut fields: Fields = lines.iter().copied().collect();
         let hop_by_hop = HopByHop::take(&mut fields);
-        strip_request(&mut fields, hop_by_hop);
+        strip_request(&mut fields);
         (text(&fields), hop_by_hop)
     }
 

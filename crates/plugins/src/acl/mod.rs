@@ -87,7 +87,8 @@ impl Plugin for Instance {
         };
         groups.extend(consumer_groups.iter().map(|group| group.name.as_str()));
         if groups.is_empty() && !self.denies {
-            return refuse(exchange);
+            // Who is said to be in no group is known, other than of whom nothing is said.
+            return if authenticated.is_some() { forbid(exchange) } else { refuse(exchange) };
         }
         if groups.iter().any(|group| self.groups.contains(*group)) == self.denies {
             return forbid(exchange);
@@ -220,6 +221,9 @@ mod tests {
         assert_eq!(status(staff(), with(known(&["dev"]))), 403);
         assert_eq!(status(always(), with(known(&["dev"]))), 200);
         assert_eq!(status(always(), known(&["staff"])), 200);
+        let mut of_none = testing::exchange("GET", "/", &[]);
+        of_none.authenticated_groups = Some(Vec::new());
+        assert_eq!(status(staff(), of_none), 403);
         assert_eq!(told(always(), with(known(&["dev"])), AUTHENTICATED_GROUPS), Some("staff".to_owned()));
     }
 }

@@ -1,6 +1,6 @@
 //! What a policy is told of a request. What is no text goes as it came, as with Kong.
 
-use crate::json_text::{Text, arguments, collect, object, plain, string};
+use crate::json_text::{Text, arguments, captures, collect, object, plain, string};
 use sdk::{Args, Config, Exchange, JsonObject, Known, MediaType, log, path};
 use serde_json::{Value, json};
 
@@ -64,12 +64,7 @@ impl Includes {
             ("tls", tls(exchange)),
         ]);
         if self.captures {
-            let named = exchange.captures.iter().filter(|(name, _)| name.parse::<usize>().is_err());
-            let named = collect(named.map(|(name, value)| (name.clone().into_bytes(), string(value))));
-            let unnamed = exchange.captures.iter().filter(|(name, _)| name.parse::<usize>().is_ok());
-            let unnamed: Vec<Text> = unnamed.map(|(_, value)| string(value)).collect();
-            let unnamed = [b"[", &unnamed.join(&b","[..])[..], b"]"].concat();
-            http.set("uri_captures", &object([("named", named), ("unnamed", unnamed)]).encode());
+            http.set("uri_captures", &captures(exchange));
         }
         let Some(body) = exchange.body.bytes() else { return http };
         if self.body {

@@ -91,7 +91,8 @@ async fn more_is_told_on_demand() {
     exchange.service = Some(testing::service(json!({ "name": "s" })));
     exchange.route = Some(testing::route(json!({ "name": "r" })));
     exchange.consumer = Some(Entries::default().consumer("ada", None));
-    exchange.captures = vec![("1".to_owned(), b"x".to_vec()), ("id".to_owned(), b"5".to_vec())];
+    exchange.captures =
+        vec![("0".to_owned(), b"/x/5".to_vec()), ("1".to_owned(), b"x".to_vec()), ("id".to_owned(), b"5".to_vec())];
     exchange.body = r#"{"a":1}"#.into();
     let asked = ask(&server, &*plugin, &mut exchange, &ok(json!(true))).await.1;
     let input = &asked["input"];

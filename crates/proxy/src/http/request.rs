@@ -104,7 +104,7 @@ pub(crate) fn prepare(
             fields.append(name, &value);
         }
     }
-    hop_by_hop::strip_request(fields, context.hop_by_hop);
+    hop_by_hop::strip_request(fields);
     fields.remove_known(Known::Expect);
     match payload.framing() {
         Framing::Length(n) => set_length(fields, n),

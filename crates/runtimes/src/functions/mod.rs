@@ -208,19 +208,5 @@ pub fn is_code(value: &Value) -> Result<(), String> {
 /// The same, with that name of what it is for.
 fn is_code_of(name: &str, value: &Value) -> Result<(), String> {
     let Some(text) = value.as_str() else { return Ok(()) };
-    Code::new(text).map(drop).map_err(|error| {
-        let error = error.replacen("syntax error: code:", &format!("{}:", chunk(text)), 1);
-        format!("error parsing {name}: {error}")
-    })
-}
-
-/// What Lua calls code that comes from no file: its first line, as far as that is short.
-fn chunk(code: &str) -> String {
-    const LONGEST: usize = 45;
-    let line = code.split(char::is_control).next().unwrap_or_default();
-    if line.len() == code.len() && line.len() <= LONGEST + 3 {
-        return format!("[string \"{line}\"]");
-    }
-    let end = (0..=LONGEST.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
-    format!("[string \"{}...\"]", &line[..end])
+    Code::new(text).map(drop).map_err(|error| format!("error parsing {name}: {error}"))
 }

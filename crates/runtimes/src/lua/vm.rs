@@ -140,7 +140,10 @@ impl Code {
                 .to_owned());
         }
         let lua = Lua::new_with(StdLib::NONE, LuaOptions::default()).map_err(|error| error.to_string())?;
-        lua.load(text).set_name("=code").into_function().map_err(|error| words(&error))?;
+        lua.load(text)
+            .set_name("=code")
+            .into_function()
+            .map_err(|error| words(&error).replacen("syntax error: code:", &format!("{}:", chunk(text)), 1))?;
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         Ok(Code(Arc::new(Source { number, text: text.to_owned(), plugin })))
     }
@@ -391,6 +394,17 @@ fn lent_context(lua: &Lua, host: &RefCell<Host>, new: &Function) -> mlua::Result
 /// that it is found by nobody but our module of that name.
 fn hidden_ffi(lua: &Lua) -> mlua::Result<Table> {
     lua.load("local one = 1ULL local ffi = package.loaded.ffi package.loaded.ffi = nil return ffi").eval()
+}
+
+/// What Lua calls code that comes from no file: its first line, as far as that is short.
+fn chunk(code: &str) -> String {
+    const LONGEST: usize = 45;
+    let line = code.split(char::is_control).next().unwrap_or_default();
+    if line.len() == code.len() && line.len() <= LONGEST + 3 {
+        return format!("[string \"{line}\"]");
+    }
+    let end = (0..=LONGEST.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    format!("[string \"{}...\"]", &line[..end])
 }
 
 /// Whether there is little left of the memory that code may hold, even after what nobody needs has been freed: it is

@@ -123,7 +123,13 @@ impl Host {
             _ => Ok(Json::Null),
         };
         let text = |record: &Json, name: &str| record[name].as_str().map(str::to_owned);
-        let (consumer, credential) = (json(0)?, json(1)?);
+        let consumer = json(0)?;
+        // As for code, anything that is true is a credential, though no more is known of it.
+        let credential = match arguments.value(1) {
+            Value::Table(_) => json(1)?,
+            value if value.is_nil() || value.is_null() || *value == Value::Boolean(false) => Json::Null,
+            _ => json!({}),
+        };
         // What is no UUID is somebody of their own all the same.
         let mut id = |record: &Json| match &record["id"] {
             Json::String(text) if !text.is_empty() => Some(self.exchange.given_ids.take(text)),
