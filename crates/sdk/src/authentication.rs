@@ -1,5 +1,7 @@
 //! What plugins that authenticate callers have in common.
 
+mod told;
+
 use crate::{Answer, Config, Exchange, Fields, Known, SnapshotRef, Step};
 use model::entities::{Consumer, Credential, Uuid};
 
@@ -50,22 +52,7 @@ impl Exchange {
         consumer: Option<SnapshotRef<Consumer>>,
         credential: Option<SnapshotRef<Credential>>,
     ) {
-        let fields = &mut self.request.fields;
-        let mut line = |name: Known, value: Option<&str>| match value {
-            Some(value) if Fields::is_valid_value(value.as_bytes()) => fields.set_known(name, value.as_bytes()),
-            _ => {
-                fields.remove_known(name);
-            }
-        };
-        let (mut id, mut identifier) = (Uuid::encode_buffer(), Uuid::encode_buffer());
-        line(Known::XConsumerId, consumer.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut id)));
-        line(Known::XConsumerCustomId, consumer.as_ref().and_then(|c| c.custom_id.as_deref()));
-        line(Known::XConsumerUsername, consumer.as_ref().and_then(|c| c.username.as_deref()));
-        line(
-            Known::XCredentialIdentifier,
-            credential.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut identifier)),
-        );
-        line(Known::XAnonymousConsumer, credential.is_none().then_some("true"));
+        told::tell(&mut self.request.fields, consumer.as_deref(), credential.as_ref().map(|c| c.id));
         self.consumer = consumer;
         self.credential = credential;
     }
