@@ -79,8 +79,15 @@ pub async fn run_access_with<'a>(
         selected.push(instance);
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
             let begun = Begun::of(instance, exchange, "access");
-            let step = guarded(instance, || instance.plugin.access(exchange));
-            let settled = settle(instance, step, content.as_deref_mut()).await;
+            let mut step = Step::Next;
+            let ran = guarded_sync(instance, || step = instance.plugin.access(exchange)).is_some();
+            // Most plugins have nothing to wait for, and let the request go on.
+            if ran && matches!(step, Step::Next) {
+                drop(step);
+                begun.end(instance, exchange, "access", None);
+                continue;
+            }
+            let settled = settle(instance, ran.then_some(step), content.as_deref_mut()).await;
             begun.end(instance, exchange, "access", settled.answer());
             answer = match settled {
                 Settled::Next => None,

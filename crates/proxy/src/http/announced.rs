@@ -17,7 +17,8 @@ pub(crate) struct Announced {
 /// Settles how the content of a service's response is delimited after plugins have edited its head. What must be
 /// counted then: nothing where the length is the service's own and nobody changes the content.
 pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Announced> {
-    if context.selected.is_empty() && exchange.reply.is_empty() {
+    let filtered = context.selected.iter().any(|instance| instance.phases.has(Phases::BODY_FILTER));
+    if !filtered && !edits_length(context, exchange) {
         return None;
     }
     let sent = match exchange.response.framing {
@@ -32,7 +33,6 @@ pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> O
         return None;
     };
     let said = said?;
-    let filtered = context.selected.iter().any(|instance| instance.phases.has(Phases::BODY_FILTER));
     if said == sent && !filtered {
         return None;
     }
@@ -43,10 +43,15 @@ pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> O
 /// The same for a response that has no content whatever its head says (to HEAD, 304): of a length only those go out
 /// that are one.
 pub(crate) fn validate(context: &RequestContext<'_>, exchange: &mut Exchange) {
-    let is_edited = !(context.selected.is_empty() && exchange.reply.is_empty());
-    if is_edited && content_length(&exchange.response.fields).is_err() {
+    if edits_length(context, exchange) && content_length(&exchange.response.fields).is_err() {
         leave_out(exchange);
     }
+}
+
+/// Whether plugins may have set another length than the service: header filters, or lines for the response in any case.
+fn edits_length(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
+    exchange.reply.may_have(&[Known::ContentLength])
+        || context.selected.iter().any(|instance| instance.phases.has(Phases::HEADER_FILTER))
 }
 
 #[cold]
