@@ -3,8 +3,8 @@
 use crate::log::LogValue;
 use crate::recording::Recording;
 use crate::{
-    Bytes, ClientCertificate, ClientSocket, Directory, Fields, GivenIds, RequestBody, RequestDebug, SnapshotRef,
-    Timeouts, Trace, Try, UpstreamRequest, path,
+    Bytes, ClientCertificate, ClientSocket, Continuation, Directory, Fields, GivenIds, RequestBody, RequestDebug,
+    SnapshotRef, Timeouts, Trace, Try, UpstreamRequest, path,
 };
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
@@ -64,6 +64,8 @@ pub struct Exchange {
     /// All content of the service's response, where it is held for the response phase
     /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
     pub response_body: Option<Bytes>,
+    /// What makes the content of an answer after its head, where a plugin sends it piece by piece: the answer has none.
+    pub continuation: Option<Box<dyn Continuation>>,
     /// What the service says of buffering (`X-Accel-Buffering`), which its client is not told.
     pub buffering: Option<bool>,
     /// The trailers of the service's response, as soon as its last piece of content is filtered.
@@ -218,6 +220,7 @@ impl Exchange {
             filter_failed: false,
             replaced: false,
             response_body: None,
+            continuation: None,
             buffering: None,
             trailers: None,
             source: Source::Error,
@@ -296,6 +299,7 @@ impl Exchange {
         self.filter_failed = false;
         self.replaced = false;
         self.response_body = None;
+        self.continuation = None;
         self.buffering = None;
         self.trailers = None;
         self.source = Source::Error;
@@ -338,6 +342,7 @@ impl Exchange {
             filter_failed: false,
             replaced: false,
             response_body: None,
+            continuation: None,
             buffering: self.buffering,
             trailers: self.trailers.clone(),
             source: self.source,

@@ -40,6 +40,18 @@ pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> O
     Some(Announced { left: said, exceeded: false })
 }
 
+/// The same for an answer whose content a plugin makes piece by piece, and says before how long it will be.
+pub(crate) fn promised(exchange: &mut Exchange) -> Option<Announced> {
+    exchange.response.framing = Framing::Delimited;
+    let Ok(said) = content_length(&exchange.response.fields) else {
+        leave_out(exchange);
+        return None;
+    };
+    let left = said?;
+    exchange.response.framing = Framing::Length(left);
+    Some(Announced { left, exceeded: false })
+}
+
 /// The same for a response that has no content whatever its head says (to HEAD, 304): of a length only those go out
 /// that are one.
 pub(crate) fn validate(context: &RequestContext<'_>, exchange: &mut Exchange) {

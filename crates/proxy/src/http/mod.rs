@@ -13,6 +13,7 @@ mod announced;
 mod attempt;
 mod content;
 mod context;
+mod continued;
 mod deadlines;
 mod debug;
 mod downstream;

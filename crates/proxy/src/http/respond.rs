@@ -4,6 +4,7 @@ use super::Origin;
 use super::access;
 use super::announced::{self, Announced};
 use super::context::{Broken, RequestContext};
+use super::continued;
 use super::deadlines::Wait;
 use super::debug;
 use super::downstream::Downstream;
@@ -76,7 +77,7 @@ fn ends_with_head(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
 }
 
 /// Whether the content of a response is compressed for this client; its head is then changed.
-fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Encoder> {
+pub(super) fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Encoder> {
     let accepts = context.accepts?;
     let response = &mut exchange.response;
     let length =
@@ -121,7 +122,7 @@ fn finish_filtered(context: &RequestContext<'_>, exchange: &mut Exchange) -> boo
 }
 
 /// Whether responses of that status have no content (RFC 9110, section 6.4.1).
-fn has_no_content(status: u16) -> bool {
+pub(super) fn has_no_content(status: u16) -> bool {
     matches!(status, 100..200 | 204 | 304)
 }
 
@@ -148,7 +149,8 @@ pub(crate) async fn send(
     if source != Source::Exit {
         answer.source = source;
     }
-    if answer.source != Source::Service {
+    let continuation = exchange.continuation.take();
+    if answer.source != Source::Service && continuation.is_none() {
         answer = chain::run_exit(&context.selected, exchange, answer);
     }
     let answer = match answer.status {
@@ -173,6 +175,10 @@ pub(crate) async fn send(
         framing: Framing::Empty,
         ..ResponseHead::default()
     };
+    if let Some(continuation) = continuation {
+        // Boxed, since few exchanges come here.
+        return Box::pin(continued::send(context, exchange, downstream, continuation)).await;
+    }
     send_whole(context, exchange, downstream, answer.body).await
 }
 
@@ -184,6 +190,8 @@ pub(crate) async fn send_whole(
     mut body: Bytes,
 ) -> Result<(), Broken> {
     exchange.response.fields.replace_all(&exchange.reply);
+    // Who answers HEAD may say how long the content would be.
+    let is_said = context.head_request && exchange.response.fields.has(Known::ContentLength);
     // As with a service's own response: what the last try came to, if nothing but a status of our own.
     if exchange.source == Source::Error
         && context.worker.shared.settings.headers.upstream_status
@@ -192,7 +200,10 @@ pub(crate) async fn send_whole(
         let status = u64::from(last.status);
         set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", status);
     }
-    if exchange.source != Source::Service && context.selected.iter().any(|i| i.phases.has(Phases::HEADER_FILTER)) {
+    if !is_said
+        && exchange.source != Source::Service
+        && context.selected.iter().any(|i| i.phases.has(Phases::HEADER_FILTER))
+    {
         // Filters see how long it is, as in nginx.
         set_number(&mut exchange.response.fields, "Content-Length", body.len() as u64);
     }
@@ -201,14 +212,7 @@ pub(crate) async fn send_whole(
     if let Some(from) = filters::first(exchange, filtered)? {
         Box::pin(filters::head(from, context, exchange, downstream, drop_content)).await?;
     }
-    if exchange.timing.upstream.is_some() {
-        add_proxied(context, exchange);
-    } else {
-        add_own(context, exchange);
-    }
-    if !exchange.response.fields.has(Known::Date) {
-        context.worker.date(|date| exchange.response.fields.append_known(Known::Date, date.as_bytes()));
-    }
+    add_lines(context, exchange);
     let length = body.len() as u64;
     if context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER_WAITS)) {
         body = Box::pin(filters::whole(context, exchange, downstream, body)).await?;
@@ -221,8 +225,8 @@ pub(crate) async fn send_whole(
         exchange.response.fields.remove_known(Known::ContentLength);
     } else if context.head_request {
         // What the service said, or did not say, of content that it did not send is the better knowledge.
-        let is_said = exchange.response.fields.has(Known::ContentLength) || exchange.response_body.is_some();
-        if exchange.source != Source::Service || !is_said {
+        let is_known = exchange.response.fields.has(Known::ContentLength) || exchange.response_body.is_some();
+        if !is_said && (exchange.source != Source::Service || !is_known) {
             set_number(&mut exchange.response.fields, "Content-Length", length);
         }
         body = Bytes::new();
@@ -242,6 +246,18 @@ pub(crate) async fn send_whole(
     }
     finish_head(context, exchange, downstream);
     write_all(context, downstream, &body).await
+}
+
+/// The gateway's lines of an answer, whose header filters have run.
+pub(super) fn add_lines(context: &RequestContext<'_>, exchange: &mut Exchange) {
+    if exchange.timing.upstream.is_some() {
+        add_proxied(context, exchange);
+    } else {
+        add_own(context, exchange);
+    }
+    if !exchange.response.fields.has(Known::Date) {
+        context.worker.date(|date| exchange.response.fields.append_known(Known::Date, date.as_bytes()));
+    }
 }
 
 /// Answers `101 Switching Protocols` as the service did, or opens the tunnel of a stream.
@@ -431,7 +447,7 @@ fn add_rest(context: &RequestContext<'_>, exchange: &mut Exchange) {
 }
 
 /// Queues the head, with what it says about the connection.
-fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downstream: &mut Downstream<'_>) {
+pub(super) fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downstream: &mut Downstream<'_>) {
     // A success would open the tunnel that was asked for (RFC 8441, section 5).
     if request::is_upgrade(context) && context.version >= Version::Http2 && matches!(exchange.response.status, 200..300)
     {
@@ -492,7 +508,7 @@ async fn write_all(
 }
 
 /// Reads what the client still sends.
-fn drop_content(cx: &mut Context<'_>, downstream: &mut Downstream<'_>) {
+pub(super) fn drop_content(cx: &mut Context<'_>, downstream: &mut Downstream<'_>) {
     if !downstream.awaits_continue() {
         while let Poll::Ready(Ok(Some(n))) = downstream.poll_content(cx) {
             downstream.consume(n);

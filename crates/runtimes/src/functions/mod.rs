@@ -115,7 +115,9 @@ impl Instance {
         match lua::begin(codes, phase, self.number, exchange) {
             Ok(Begun::Over(outcome)) => self.end(phase, exchange, Ok(outcome)),
             Ok(Begun::Waits(waiting)) => Step::Wait(Box::pin(async move {
-                let outcome = waiting.follow(exchange).await;
+                let plugin = self.plugin;
+                let outcome =
+                    waiting.follow(exchange, move |exchange, error| report(plugin, phase, exchange, error)).await;
                 self.end(phase, exchange, outcome)
             })),
             Err(error) => self.end(phase, exchange, Err(error)),
@@ -127,7 +129,7 @@ impl Instance {
             Ok(Outcome::Done) => Step::Next,
             Ok(Outcome::Answer(answer)) => Step::Answer(answer),
             Err(error) => {
-                self.report(phase, exchange, &error);
+                report(self.plugin, phase, exchange, &error);
                 Step::Answer(lua::failed(exchange))
             }
         }
@@ -136,14 +138,9 @@ impl Instance {
     /// A phase in which code cannot wait. An error keeps what was to be filtered from the client.
     fn filter(&self, codes: &[Code], phase: Phase, exchange: &mut Exchange, piece: Option<(&mut Bytes, bool)>) {
         if let Err(error) = lua::run(codes, phase, self.number, exchange, piece) {
-            self.report(phase, exchange, &error);
+            report(self.plugin, phase, exchange, &error);
             exchange.fail_filter();
         }
-    }
-
-    fn report(&self, phase: Phase, exchange: &Exchange, error: &str) {
-        let (plugin, phase, client, request_id) = (self.plugin, phase.name(), exchange.client.ip, exchange.id_str());
-        tracing::error!(plugin, phase, %client, request_id, "{error}");
     }
 }
 
@@ -198,6 +195,11 @@ impl Plugin for Instance {
     fn log(&self, exchange: &mut Exchange) {
         self.filter(&self.log, Phase::Log, exchange, None);
     }
+}
+
+fn report(plugin: &str, phase: Phase, exchange: &Exchange, error: &str) {
+    let (phase, client, request_id) = (phase.name(), exchange.client.ip, exchange.id_str());
+    tracing::error!(plugin, phase, %client, request_id, "{error}");
 }
 
 /// Whether Lua can read it.

@@ -176,7 +176,7 @@ async fn deliver(event: Event) -> Result<()> {
     let take: Function = vm.slot.raw_get("take_event")?;
     let given = (take, event.source, event.name, event.data);
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call(given))?;
-    vm.follow(&job, None, waits?).await.map(drop)
+    vm.follow(&job, waits?).await.map(drop)
 }
 
 fn queues() -> std::sync::MutexGuard<'static, Vec<Arc<Queue>>> {

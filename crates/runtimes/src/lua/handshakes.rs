@@ -61,7 +61,7 @@ pub async fn run(
     let (loan, job) = Loan::new(&vm, handshake, instance, Some(plugin_id))?;
     let (_, waits) = vm.turn(&job, None, None, || begin(&vm))?;
     let ran = match waits {
-        Ok(waits) => vm.follow(&job, None, waits).await.map(drop),
+        Ok(waits) => vm.follow(&job, waits).await.map(drop),
         Err(error) => Err(error),
     };
     loan.end(ran)

@@ -20,6 +20,7 @@ mod records;
 mod scripts;
 mod sockets;
 mod sources;
+mod streaming;
 mod surroundings;
 mod timers;
 mod turn;

@@ -121,5 +121,5 @@ async fn fire(given: &[RegistryKey], premature: bool) -> Result<()> {
     let function = given.pop_front();
     given.push_front(Value::Boolean(premature));
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call((function, given)))?;
-    vm.follow(&job, None, waits?).await.map(drop)
+    vm.follow(&job, waits?).await.map(drop)
 }

@@ -4,6 +4,7 @@ use super::Phase;
 use super::host::{Ending, Lent};
 use super::operations::{self, Operation};
 use super::owners::Owner;
+use super::streaming;
 use super::value::{Nulls, text, to_json, to_lua};
 use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
@@ -11,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use mlua::{Error, Function, Lua, MultiValue, RegistryKey, Table, Value};
 use sdk::{Answer, Bytes, Exchange, Phases, Source};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::mem;
 use std::rc::Rc;
@@ -114,8 +116,12 @@ pub fn run(
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
     let job = Job::of_code(phase, instance, codes.first().and_then(Code::plugin));
     let work = || codes.iter().try_for_each(|code| vm.call(code));
-    let (ending, ran) = vm.during(&job, Some(exchange), piece, work).map_err(|error| words(&error))?;
-    outcome(exchange, ending, ran)
+    let (ending, ran) = vm.during(&job, Some(&mut *exchange), piece, work).map_err(|error| words(&error))?;
+    match (ending, ran) {
+        // What code of an earlier phase has said is not for filters to take.
+        (None, ran) => ran.map(|()| Outcome::Done).map_err(|error| words(&error)),
+        (ending, ran) => outcome(exchange, ending, ran),
+    }
 }
 
 /// What code of a configuration has come to that may wait.
@@ -128,42 +134,91 @@ pub enum Begun<'c> {
 pub struct Waiting<'c> {
     vm: Rc<Vm>,
     job: Job,
-    waits: Vec<Operation>,
-    left: &'c [Code],
+    waits: FuturesUnordered<Operation>,
+    left: Cow<'c, [Code]>,
+}
+
+/// How far code has come that has waited.
+pub enum Progress<'c> {
+    Over(Outcome),
+    /// What it has said is to be sent; then it goes on.
+    Sends,
+    Waits(Waiting<'c>),
+}
+
+/// Why a machine has stopped following what waits.
+enum Stopped {
+    /// Nothing waits any more, or code has ended the phase.
+    Over(Option<Ending>),
+    Sends,
 }
 
 /// Runs the code of a phase as [`run`] does, and lets it wait.
 pub fn begin<'c>(codes: &'c [Code], phase: Phase, instance: u64, exchange: &mut Exchange) -> Result<Begun<'c>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
     let job = Job { may_wait: true, ..Job::of_code(phase, instance, codes.first().and_then(Code::plugin)) };
-    next(vm, job, codes, exchange)
+    next(vm, job, Cow::Borrowed(codes), exchange)
 }
 
-fn next<'c>(vm: Rc<Vm>, job: Job, codes: &'c [Code], exchange: &mut Exchange) -> Result<Begun<'c>, String> {
+fn next<'c>(vm: Rc<Vm>, job: Job, codes: Cow<'c, [Code]>, exchange: &mut Exchange) -> Result<Begun<'c>, String> {
     for (at, code) in codes.iter().enumerate() {
         let turn = vm.turn(&job, Some(&mut *exchange), None, || vm.begin_code(code));
         match turn.map_err(|error| words(&error))? {
             (None, Ok(waits)) if waits.is_empty() => {}
-            (None, Ok(waits)) => return Ok(Begun::Waits(Waiting { vm, job, waits, left: &codes[at + 1..] })),
+            (None, Ok(waits)) => {
+                let left = match codes {
+                    Cow::Borrowed(codes) => Cow::Borrowed(&codes[at + 1..]),
+                    Cow::Owned(mut codes) => Cow::Owned(codes.split_off(at + 1)),
+                };
+                return Ok(Begun::Waits(Waiting { vm, job, waits: waits.into_iter().collect(), left }));
+            }
             (ending, waits) => return outcome(exchange, ending, waits).map(Begun::Over),
         }
     }
     outcome(exchange, None, Ok(())).map(Begun::Over)
 }
 
-impl Waiting<'_> {
-    /// Goes on until all of it has run, or one has answered.
-    pub async fn follow(self, exchange: &mut Exchange) -> Result<Outcome, String> {
+impl<'c> Waiting<'c> {
+    /// The phase of a plugin, which waits.
+    pub fn of_plugin(vm: Rc<Vm>, job: Job, waits: Vec<Operation>) -> Waiting<'static> {
+        Waiting { vm, job, waits: waits.into_iter().collect(), left: Cow::Borrowed(&[]) }
+    }
+
+    /// Goes on until all of it has run, or one has answered, or begun to. What goes wrong after that is reported so.
+    pub async fn follow(
+        self,
+        exchange: &mut Exchange,
+        report: impl Fn(&Exchange, &str) + 'static,
+    ) -> Result<Outcome, String> {
         let mut waiting = self;
         loop {
-            let Waiting { vm, job, waits, left } = waiting;
-            let ended = vm.follow(&job, Some(&mut *exchange), waits).await.map_err(|error| words(&error))?;
-            if ended.is_some() {
-                return outcome(exchange, ended, Ok(()));
+            match waiting.go_on(exchange).await? {
+                Progress::Over(outcome) => return Ok(outcome),
+                Progress::Sends => {
+                    let Waiting { vm, job, waits, left } = waiting;
+                    let owned = Waiting { vm, job, waits, left: Cow::Owned(left.into_owned()) };
+                    return Ok(streaming::begin(exchange, owned, report));
+                }
+                Progress::Waits(more) => waiting = more,
             }
-            match next(vm, job, left, exchange)? {
-                Begun::Over(outcome) => return Ok(outcome),
-                Begun::Waits(more) => waiting = more,
+        }
+    }
+
+    /// Goes on until it is over, wants to send something, or the next code waits. It is not to be asked again but where
+    /// it sends.
+    pub async fn go_on(&mut self, exchange: &mut Exchange) -> Result<Progress<'c>, String> {
+        let stopped = self.vm.follow_to(&self.job, Some(&mut *exchange), &mut self.waits).await;
+        match stopped.map_err(|error| words(&error))? {
+            Stopped::Sends => Ok(Progress::Sends),
+            Stopped::Over(Some(ending)) => outcome(exchange, Some(ending), Ok(())).map(Progress::Over),
+            Stopped::Over(None) => {
+                let (vm, left) = (Rc::clone(&self.vm), mem::take(&mut self.left));
+                let job =
+                    Job { context: None, host: None, owner: None, plugin_id: self.job.plugin_id.take(), ..self.job };
+                Ok(match next(vm, job, left, exchange)? {
+                    Begun::Over(outcome) => Progress::Over(outcome),
+                    Begun::Waits(waiting) => Progress::Waits(waiting),
+                })
             }
         }
     }
@@ -405,15 +460,29 @@ impl Vm {
         coroutine
     }
 
-    /// Goes on with what waits until nothing does, or the client has been answered.
-    pub async fn follow(
+    /// Goes on with what waits until nothing does.
+    pub async fn follow(self: &Rc<Self>, job: &Job, waits: Vec<Operation>) -> mlua::Result<Option<Ending>> {
+        let mut waiting = waits.into_iter().collect();
+        match self.follow_to(job, None, &mut waiting).await? {
+            Stopped::Over(ending) => Ok(ending),
+            Stopped::Sends => Ok(None),
+        }
+    }
+
+    /// The same for an exchange, until the client has been answered, or something is to be sent.
+    async fn follow_to(
         self: &Rc<Self>,
         job: &Job,
         mut exchange: Option<&mut Exchange>,
-        waits: Vec<Operation>,
-    ) -> mlua::Result<Option<Ending>> {
-        let mut waiting: FuturesUnordered<Operation> = waits.into_iter().collect();
-        while let Some((key, came)) = waiting.next().await {
+        waiting: &mut FuturesUnordered<Operation>,
+    ) -> mlua::Result<Stopped> {
+        loop {
+            if let Some(exchange) = exchange.as_deref_mut()
+                && super::host::is_to_send(exchange)
+            {
+                return Ok(Stopped::Sends);
+            }
+            let Some((key, came)) = waiting.next().await else { return Ok(Stopped::Over(None)) };
             let coroutine = self.waited(key)?;
             let killed: Function = self.slot.raw_get("is_killed")?;
             if killed.call::<bool>(&coroutine)? {
@@ -425,11 +494,10 @@ impl Vm {
             };
             let (ending, waits) = self.turn(job, exchange.as_deref_mut(), None, work)?;
             if ending.is_some() {
-                return Ok(ending);
+                return Ok(Stopped::Over(ending));
             }
             waiting.extend(waits?);
         }
-        Ok(None)
     }
 }
 

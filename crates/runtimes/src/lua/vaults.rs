@@ -166,6 +166,6 @@ async fn run(asked: Asked) -> mlua::Result<Table> {
     let job = Job::apart(&vm, Phase::Timer, None)?;
     let given = (get, asked.vault, config, asked.resource, asked.version, &told);
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call(given))?;
-    vm.follow(&job, None, waits?).await?;
+    vm.follow(&job, waits?).await?;
     Ok(told)
 }

@@ -11,7 +11,7 @@ pub use server::{Peer, Server};
 
 use crate::{
     Answer, Bytes, CertificateDer, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed,
-    Phases, Plugin, PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
+    Phases, Plugin, PluginKind, Portion, RequestHead, SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
 use model::entities::{
@@ -131,7 +131,15 @@ pub fn access(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
 
 /// As [`access`], for a plugin that waits for something outside.
 pub async fn access_waiting(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
-    let answer = settle(plugin.access(exchange)).await;
+    let mut answer = settle(plugin.access(exchange)).await;
+    // All that it sends, as one.
+    if let (Some(answer), Some(mut continuation)) = (&mut answer, exchange.continuation.take()) {
+        let mut content = answer.body.to_vec();
+        while let Portion::Content(piece) | Portion::Last(piece) = continuation.next(exchange).await {
+            content.extend_from_slice(&piece);
+        }
+        answer.body = content.into();
+    }
     note(exchange, answer.as_ref());
     answer
 }

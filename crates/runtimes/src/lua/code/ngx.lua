@@ -1,16 +1,63 @@
 -- The part of OpenResty's `ngx` that plugins use.
 local slot = ...
 local native, host = slot.native, slot.host
-local type, tostring, tonumber, pairs, error, rawset, floor = type, tostring, tonumber, pairs, error, rawset, math.floor
+local type, tostring, tonumber, pairs, ipairs, error, rawset = type, tostring, tonumber, pairs, ipairs, error, rawset
+local floor = math.floor
 local null = slot.null
 
 local levels = { [0] = "emerg", "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug" }
 local variable, set_variable = host("ngx.var"), host("ngx.set_var")
 local response_header, response_headers = host("ngx.response_header"), host("ngx.response_headers")
-local set_response_header, say = host("ngx.set_response_header"), host("ngx.say")
+local put_response_header, say = host("ngx.set_response_header"), host("ngx.say")
+local send, has_sent_head = host("ngx.send"), host("ngx.has_sent_head")
 local request_header, request_headers = host("request.get_header"), host("request.get_headers")
 local request_query, raw_body, receive = host("request.get_query"), host("request.get_raw_body"), slot.receive
 local exit, set_status, get_status = slot.ending(host("ngx.exit")), host("ngx.set_status"), host("ngx.get_status")
+-- What is said goes to the client when code flushes it. From the first piece on the head is as good as gone: what is set
+-- of it afterwards is not looked at, as in nginx.
+local has_anyone_said = false
+local function sent_head()
+  -- Most code says nothing, and need not ask whether it has.
+  if not has_anyone_said then
+    return false
+  end
+  local at = slot.at
+  return at.other == nil and at.asks and has_sent_head()
+end
+slot.sent_head = sent_head
+local function too_late(what)
+  slot.raw_log("err", 3, "attempt to set ", what, " after sending out response headers")
+end
+local function set_response_header(name, value)
+  if sent_head() then
+    return too_late("ngx.header." .. tostring(name))
+  end
+  return put_response_header(name, value)
+end
+local function put_out(what, waits)
+  if slot.at.other ~= nil then
+    return 1
+  end
+  has_anyone_said = true
+  local why
+  if waits and slot.at.may_wait then
+    why = slot.wait_for(function(number) return send(what, number) end)
+  else
+    why = send(what)
+  end
+  if type(why) == "string" then
+    return nil, why
+  end
+  return 1
+end
+local function write(text)
+  has_anyone_said = true
+  local why = say(text)
+  if type(why) == "string" then
+    return nil, why
+  end
+  return 1
+end
 local to = function(name) return host("service.request." .. name) end
 local set_header, clear_header = to("set_header"), to("clear_header")
 local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
@@ -174,23 +221,25 @@ ngx = {
   end,
   say = function(...)
     answers()
-    return say(text_of(...) .. "\n") or 1
+    return write(text_of(...) .. "\n")
   end,
   print = function(...)
     answers()
-    return say(text_of(...)) or 1
+    return write(text_of(...))
   end,
-  flush = function()
+  flush = function(waits)
     answers()
-    return 1
+    return put_out("flush", waits)
   end,
   eof = function()
     answers()
-    return exit(0)
+    return put_out("eof")
   end,
   send_headers = function()
     answers()
-    slot.all_kept().has_sent_headers = true
+    if not sent_head() then
+      put_out("head")
+    end
     return 1
   end,
   on_abort = function() return nil, "lua_check_client_abort is off" end,
@@ -204,6 +253,8 @@ ngx = {
     if status and not REDIRECTS[status] then
       error("only ngx.HTTP_MOVED_TEMPORARILY, ngx.HTTP_MOVED_PERMANENTLY, ngx.HTTP_PERMANENT_REDIRECT, "
         .. "ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed", 2)
+    elseif sent_head() then
+      error("attempt to call ngx.redirect after sending out the headers", 2)
     end
     set_response_header("Location", target)
     return exit(status or 302)
@@ -296,6 +347,11 @@ ngx = {
         error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
       elseif uri == "" then
         error("attempt to use zero-length uri", 2)
+      elseif tostring(uri):find("%c") then
+        local text, unsafe = tostring(uri), tostring(uri):match("%c"):byte()
+        error(('unsafe byte "0x%02x" in uri "%s"'):format(unsafe, (text:gsub("%c", function(octet)
+          return ("\\x%02X"):format(octet:byte())
+        end))), 2)
       elseif jump and slot.at.name ~= "rewrite" then
         error("API disabled in the context of " .. tostring(slot.at.context), 2)
       end
@@ -355,11 +411,14 @@ setmetatable(ngx, {
       return slot.ngx_ctx
     elseif name == "headers_sent" then
       local phase = ngx.get_phase()
-      return phase == "body_filter" or phase == "log" or phase == "content"
+      return phase == "body_filter" or phase == "log" or phase == "content" or sent_head() == true
     end
   end,
   __newindex = function(t, name, value)
     if name == "status" then
+      if sent_head() then
+        return too_late("ngx.status")
+      end
       return set_status(tonumber(value))
     elseif name == "ctx" then
       return slot.set_ngx_ctx(value)
@@ -434,7 +493,16 @@ local function captures_of(found, into)
     captures[i] = from ~= nil and text:sub(from, found[2 * i + 2])
   end
   for name, i in pairs(found.names) do
-    captures[name] = captures[i]
+    if type(i) == "table" then
+      -- What has matched of the groups of that name (`D`).
+      local all = {}
+      for _, group in ipairs(i) do
+        all[#all + 1] = captures[group] or nil
+      end
+      captures[name] = all
+    else
+      captures[name] = captures[i]
+    end
   end
   return captures
 end

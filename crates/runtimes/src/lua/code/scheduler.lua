@@ -332,6 +332,17 @@ function slot.receive()
   end
 end
 
+-- Waits for what is asked for with a number that wakes this coroutine, if it has to be waited for.
+function slot.wait_for(ask)
+  parked = parked + 1
+  local number = parked
+  local asked = ask(number)
+  if asked == true then
+    slot.wait("park", number)
+  end
+  return asked
+end
+
 -- Light threads (ngx.thread): coroutines that run beside the one that has spawned them, in the same phase.
 local threads = setmetatable({}, { __mode = "k" })
 local thread = {}

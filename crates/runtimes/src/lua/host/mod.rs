@@ -7,6 +7,7 @@ mod client;
 mod ngx;
 pub mod request;
 mod response;
+mod said;
 mod service;
 mod trace;
 mod upstream_tls;
@@ -19,7 +20,7 @@ use sdk::{Answer, Exchange, Fields, WebSocketMessage};
 use std::cell::RefCell;
 use std::mem;
 
-pub use ngx::said_answer;
+pub use said::{begin_said, is_to_send, said_answer, take_said};
 pub use trace::telemetry;
 
 /// The exchange that code acts on. It is lent by whoever runs a phase ([`Lent`]); else there is an empty one.

@@ -1,6 +1,7 @@
 //! The part of OpenResty's `ngx` that is about the exchange.
 
 use super::response::dashed;
+use super::said::{choose_status, chosen_status, is_begun, lines_of_service, said, take_status};
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::{Phase, value};
 use mlua::{Lua, Result, Value};
@@ -10,16 +11,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// Content that code has written before it has said with which status (`ngx.say`).
-#[derive(Default)]
-struct Said(Vec<u8>);
-
 /// nginx's variables that code has set and that mean nothing here.
 #[derive(Default)]
 struct Variables(HashMap<String, Vec<u8>>);
-
-/// What code may write at most, in octets.
-const MAX_SAID: usize = 32 << 20;
 
 /// What nginx says beside the new place of what was asked for.
 fn redirection(status: u16) -> Option<Answer> {
@@ -38,17 +32,6 @@ fn redirection(status: u16) -> Option<Answer> {
     let mut answer = Answer::new(status, page.into_bytes());
     answer.fields.set_known(Known::ContentType, b"text/html; charset=UTF-8");
     Some(answer)
-}
-
-/// Takes what code has written.
-fn said(exchange: &mut Exchange) -> Option<Vec<u8>> {
-    exchange.take::<Said>().map(|said| said.0)
-}
-
-/// The same as an answer, with the status that code has chosen.
-pub fn said_answer(exchange: &mut Exchange) -> Option<Answer> {
-    let content = said(exchange)?;
-    Some(Answer::new(exchange.take::<Status>().map_or(200, |status| status.0), content))
 }
 
 impl Host {
@@ -76,19 +59,9 @@ impl Host {
                 set_lines(self.lines_to_set(&name), &name, &values);
                 Ok(Value::Nil)
             }
-            "say" => {
-                let piece = arguments.text(0)?;
-                if self.exchange.state::<Said>().is_none() {
-                    self.exchange.put(Said::default());
-                }
-                if let Some(said) = self.exchange.state::<Said>() {
-                    if said.0.len() + piece.len() > MAX_SAID {
-                        return Err(mlua::Error::runtime("too much content"));
-                    }
-                    said.0.extend_from_slice(&piece);
-                }
-                Ok(Value::Nil)
-            }
+            "say" => self.say(lua, arguments),
+            "send" => self.send(lua, arguments),
+            "has_sent_head" => Ok(Value::Boolean(self.has_sent_head())),
             // Before there is a route: the host that it is looked for by.
             "set_host" => {
                 set_lines(&mut self.exchange.request.fields, "Host", &arguments.lines(0)?);
@@ -99,7 +72,7 @@ impl Host {
             "exit" => self.end(arguments),
             "workspace" => octets(lua, self.exchange.workspace().to_string()),
             "get_status" => {
-                let chosen = self.exchange.state::<Status>().map_or(0, |status| status.0);
+                let chosen = chosen_status(&mut self.exchange).unwrap_or(0);
                 let status = self.exchange.response.status;
                 Ok(Value::Integer(if status == 0 { chosen } else { status }.into()))
             }
@@ -128,17 +101,22 @@ impl Host {
     pub(super) fn set_status(&mut self, status: u16) {
         match self.phase {
             Phase::Response | Phase::HeaderFilter => self.change_status(status),
-            _ => self.exchange.put(Status(status)),
+            _ => choose_status(&mut self.exchange, status),
         }
     }
 
     /// `ngx.exit`: with what has been written; 0 only ends the code.
     fn end(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
         let code = arguments.integer(0)?;
-        let chosen = self.exchange.take::<Status>().map(|status| status.0);
+        let (chosen, is_begun) = (take_status(&mut self.exchange), is_begun(&mut self.exchange));
         let said = said(&mut self.exchange);
         if code < 0 {
             return Err(mlua::Error::runtime("the code has given up"));
+        }
+        if is_begun {
+            // The client has the status already.
+            self.ending = Some(Ending::Answer(Answer::new(200, said.unwrap_or_default())));
+            return Ok(Value::Nil);
         }
         // The response is no more what the client gets: neither its lines, as in nginx, nor its content.
         if self.phase == Phase::HeaderFilter && code >= 300 {
@@ -158,7 +136,10 @@ impl Host {
             None => super::response::status(arguments)?,
         };
         let answer = match (said, redirection(status)) {
-            (Some(content), _) => Answer::new(status, content),
+            (Some(content), _) => {
+                let fields = lines_of_service(&mut self.exchange);
+                Answer { fields, ..Answer::new(status, content) }
+            }
             (None, Some(page)) => page,
             (None, None) if status >= 300 && status != 444 => {
                 Answer::error(&self.exchange, status, &Answer::status_message(status))
@@ -357,9 +338,6 @@ pub(super) fn escaped(value: &[u8]) -> Vec<u8> {
     }
     out
 }
-
-/// A status that code has chosen before there is a response.
-struct Status(u16);
 
 /// The name that a client gives by the Basic scheme.
 fn user_of(exchange: &Exchange) -> Option<Vec<u8>> {

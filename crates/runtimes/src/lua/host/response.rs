@@ -1,12 +1,12 @@
 //! `kong.response`: what the client will get.
 
+use super::said::lines_of_service;
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
 use crate::lua::turn::Replaced;
 use crate::lua::value::{Named, line_of, text};
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
-use std::mem;
 
 /// Whether code has said that what it answers is what a service has said before (`ngx.ctx.KONG_PROXIED`).
 struct Proxied(bool);
@@ -124,7 +124,10 @@ impl Host {
         let status = status(arguments)?;
         let is_call = self.exchange.request.fields.known(Known::ContentType).is_some_and(|kind| kind.starts_with(GRPC));
         let is_described = DESCRIBED.contains(&status) && arguments.value(1).is_nil();
-        if is_described && !is_call && self.phase != Phase::HeaderFilter {
+        // Code may have said before that what it answers is gRPC.
+        let set = self.response_lines().known(Known::ContentType).filter(|kind| kind.starts_with(GRPC));
+        let set = set.map(<[u8]>::to_vec).filter(|_| self.phase != Phase::Response);
+        if is_described && !is_call && set.is_none() && self.phase != Phase::HeaderFilter {
             // As the gateway's own.
             let answer = Answer::gateway_error(&self.exchange, status, &Answer::gateway_message(status));
             return self.give(with_lines(Answer { source: Source::Exit, ..answer }, arguments)?);
@@ -136,6 +139,9 @@ impl Host {
         // What is sent is no gRPC unless its type says so, but a gRPC call needs an answer all the same.
         let is_table = arguments.value(3).as_boolean() == Some(true);
         let mut answer = with_lines(Answer::new(status, content), arguments)?;
+        if let Some(kind) = set.filter(|_| answer.fields.known(Known::ContentType).is_none()) {
+            answer.fields.set_known(Known::ContentType, &kind);
+        }
         let untyped = answer.fields.known(Known::ContentType).is_none();
         if is_table && answer.fields.known(Known::ContentType).is_some_and(|kind| kind.starts_with(GRPC)) {
             return Err(Error::runtime("table body encoding with gRPC is not supported"));
@@ -150,6 +156,13 @@ impl Host {
             answer.fields.set_known(Known::ContentType, b"application/json; charset=utf-8");
         } else if is_table && untyped && message.is_none() {
             tracing::warn!("body was removed because table body encoding with gRPC is not supported");
+        }
+        // What there would be of content is known to who answers such a request.
+        let given = given_lines(arguments)?;
+        if self.exchange.request.method.is_head()
+            && let Some(length) = given.known(Known::ContentLength).filter(|text| text.iter().all(u8::is_ascii_digit))
+        {
+            answer.fields.set_known(Known::ContentLength, length);
         }
         self.give(answer)
     }
@@ -169,14 +182,9 @@ impl Host {
                 answer.source = Source::Service;
             }
             if self.phase == Phase::Response {
-                // The lines of the service are there already, as in Kong, but for those about its content.
-                let mut lines = mem::take(&mut self.exchange.response.fields);
-                lines.remove_known(Known::ContentLength);
-                lines.remove_known(Known::ContentEncoding);
-                lines.remove("Transfer-Encoding");
+                let mut lines = lines_of_service(&mut self.exchange);
                 lines.replace_all(&answer.fields);
                 answer.fields = lines;
-                self.exchange.reply.clear();
             }
             self.ending = Some(Ending::Answer(answer));
             return Ok(Value::Nil);
@@ -206,13 +214,20 @@ const DESCRIBED: [u16; 13] = [400, 404, 405, 408, 411, 412, 413, 414, 417, 500, 
 #[derive(Default)]
 struct Own(Vec<String>);
 
-/// Adds the lines that code gives as the third argument. The gateway says how long the content is.
-fn with_lines(mut answer: Answer, arguments: &Arguments<'_>) -> Result<Answer> {
+/// The lines that code gives as the third argument.
+fn given_lines(arguments: &Arguments<'_>) -> Result<Fields> {
+    let mut fields = Fields::new();
     if !matches!(arguments.value(2), Value::Nil) {
         for (name, values) in arguments.headers(2)? {
-            set_lines(&mut answer.fields, &dashed(&name), &values);
+            set_lines(&mut fields, &dashed(&name), &values);
         }
     }
+    Ok(fields)
+}
+
+/// Adds these lines. The gateway says how long the content is.
+fn with_lines(mut answer: Answer, arguments: &Arguments<'_>) -> Result<Answer> {
+    answer.fields.replace_all(&given_lines(arguments)?);
     answer.fields.remove_known(Known::ContentLength);
     answer.fields.remove("Transfer-Encoding");
     let kind = answer.fields.known(Known::ContentType).map(|kind| String::from_utf8_lossy(kind).into_owned());

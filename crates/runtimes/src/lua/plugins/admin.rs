@@ -170,7 +170,7 @@ impl Begun {
         let mut arguments = arguments.into_lua_multi(&vm.lua)?;
         arguments.push_front(vm.slot.raw_get(function)?);
         let (_, waits) = vm.turn(&self.job, None, None, || vm.begin.call(arguments))?;
-        vm.follow(&self.job, None, waits?).await.map(drop)
+        vm.follow(&self.job, waits?).await.map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Definition, loading, sets};
 use crate::lua::operations::Operation;
-use crate::lua::turn::{self, Job, Outcome, Piece};
+use crate::lua::turn::{self, Job, Outcome, Piece, Waiting};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, handshakes, host::Ending};
@@ -95,7 +95,7 @@ fn outside(
         let waits = waits?;
         if !waits.is_empty() {
             tokio::task::spawn_local(async move {
-                report(definition, name, vm.follow(&job, None, waits).await.map(drop));
+                report(definition, name, vm.follow(&job, waits).await.map(drop));
             });
         }
     }
@@ -235,10 +235,10 @@ impl Instance {
         };
         match self.begin(&vm, phase, exchange, None) {
             (None, Ok(waits)) if !waits.is_empty() => Step::Wait(Box::pin(async move {
-                let outcome = match vm.follow(&self.job(phase), Some(&mut *exchange), waits).await {
-                    Ok(ending) => turn::outcome(exchange, ending, Ok(())),
-                    Err(error) => Err(words(&error)),
-                };
+                let configured = Arc::clone(&self.0);
+                let report = move |exchange: &Exchange, error: &str| configured.report(phase, exchange, error);
+                let waiting = Waiting::of_plugin(vm, self.job(phase), waits);
+                let outcome = waiting.follow(exchange, report).await;
                 self.end(phase, exchange, outcome)
             })),
             (ending, waits) => {

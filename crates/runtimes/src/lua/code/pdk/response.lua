@@ -55,9 +55,16 @@ local function status_of(code, low)
     error(fmt("code must be a number between %u and %u", low, 599), 3)
   end
 end
+-- Code that has begun to send something can change nothing of what has gone.
+local function unsent()
+  if slot.sent_head() then
+    error("headers have already been sent", 3)
+  end
+end
 local set_status = host("response.set_status")
 function response.set_status(code)
   check(OPEN)
+  unsent()
   status_of(code, 100)
   set_status(code)
 end
@@ -66,19 +73,23 @@ local put_header = native.ask("response.set_line")
 function response.set_header(name, value)
   local at = slot.at
   if type(name) == "string" and type(value) == "string" and band(at.bit, OPEN) ~= 0 and not at.other then
+    unsent()
     return put_header(name, value)
   end
   check(OPEN)
+  unsent()
   check_header(name, value, 2)
   return edits.set_header(name, value)
 end
 function response.add_header(name, value)
   check(OPEN)
+  unsent()
   check_header(name, value, 2)
   return edits.add_header(name, value)
 end
 function response.clear_header(name)
   check(OPEN)
+  unsent()
   if type(name) ~= "string" then
     error("header name must be a string", 2)
   end
@@ -86,6 +97,7 @@ function response.clear_header(name)
 end
 function response.set_headers(headers)
   check(OPEN)
+  unsent()
   check_headers(headers)
   return edits.set_headers(headers)
 end
@@ -101,11 +113,9 @@ local exit, fail = ending(host("response.exit")), ending(host("response.error"))
 local OF_STREAMS = { [200] = true, [400] = true, [403] = true, [500] = true, [502] = true, [503] = true }
 function response.exit(status, body, headers)
   check(ENDS)
+  unsent()
   status_of(status, 100)
-  local kept = rawget(slot, "kept")
-  if kept and kept.has_sent_headers then
-    error("headers have already been sent", 2)
-  elseif slot.at.bit == phases.preread and not OF_STREAMS[status] then
+  if slot.at.bit == phases.preread and not OF_STREAMS[status] then
     error("unacceptable code, only 200, 400, 403, 500, 502 and 503 are accepted", 2)
   end
   if body ~= nil and type(body) ~= "string" and type(body) ~= "table" then
@@ -122,6 +132,7 @@ function response.exit(status, body, headers)
 end
 function response.error(status, message, headers)
   check(OPEN)
+  unsent()
   status_of(status, 400)
   if message ~= nil and type(message) ~= "string" and type(message) ~= "table" then
     error("message must be a nil, a string or a table", 2)
