@@ -18,6 +18,20 @@ fn post(node: &Node, path: &str, body: &[u8]) -> Response {
 }
 
 #[test]
+fn fields_that_go_away_are_told_of_when_they_are_set() {
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    let message = "rate-limiting: config.redis_host is deprecated, please use config.redis.host instead";
+    let config = json!({ "minute": 1, "policy": "redis", "redis": { "host": "a" } });
+    let plugin = json(admin, "POST", "/plugins", &json!({ "name": "rate-limiting", "config": config })).expect(201);
+    assert!(!node.log().contains("is deprecated"));
+    let path = format!("/plugins/{}", plugin.json()["id"].as_str().unwrap());
+    let config = json!({ "redis_host": "b", "redis": { "host": null } });
+    json(admin, "PATCH", &path, &json!({ "config": config })).expect(200);
+    node.says(&format!("{message} (deprecated after 4.0)"));
+}
+
+#[test]
 fn request_validator_lets_through_what_conforms() {
     let schema = json!({ "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] });
     let id = json!({

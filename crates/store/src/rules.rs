@@ -30,6 +30,13 @@ pub fn check_not_null(table: &Table, key: Option<&Key>, record: &Record) -> Resu
     Err(Error::primary_key_violation(Record::from_iter([(field.clone(), value.into_owned().into())])))
 }
 
+/// Tells whoever reads the log of fields that are not to be used any more.
+pub fn tell(deprecations: Vec<String>) {
+    for line in deprecations {
+        tracing::warn!("{line}");
+    }
+}
+
 /// The model's rules between a record and those that it refers to, before `input` is processed.
 pub fn check_references(
     reader: &mut dyn Reader,

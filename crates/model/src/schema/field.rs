@@ -1,6 +1,7 @@
 //! Fields: their types, the rules for their values, and how they are read from a schema's text.
 
 use super::Shape;
+use super::deprecation::Deprecation;
 use super::functions::{Function, Functions};
 use serde_json::{Map, Value};
 
@@ -28,6 +29,7 @@ pub struct Field {
     /// open-source edition lack.
     pub omit_null: bool,
     pub on_delete: OnDelete,
+    pub(super) deprecation: Option<Box<Deprecation>>,
     pub(super) rules: Rules,
 }
 
@@ -185,6 +187,7 @@ impl Field {
                 Some("null") => OnDelete::Null,
                 _ => OnDelete::Restrict,
             },
+            deprecation: Deprecation::parse(map),
             rules: Rules::parse(map, functions).map_err(|e| at(&e))?,
         })
     }

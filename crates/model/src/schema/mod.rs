@@ -16,6 +16,7 @@
 
 mod checks;
 mod declared;
+mod deprecation;
 mod description;
 mod example;
 mod field;

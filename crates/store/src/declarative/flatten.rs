@@ -5,6 +5,7 @@ use super::format::{Format, Kind};
 use super::ids::{Around, Ids};
 use super::rejection::{Fault, Faults, Rejection};
 use crate::read::is_uuid;
+use crate::rules;
 use model::Record;
 use model::declarative::{already_declared, entries, entry, invalid_reference};
 use model::schema::References;
@@ -168,6 +169,7 @@ impl<'d> Reading<'d> {
             let references = if entry.around.is_some() { References::Parent } else { References::Names };
             let schema = format.kinds[entry.kind].schema;
             let mut own = self.own(index);
+            rules::tell(schema.deprecations(format.catalog, &own, None));
             let linked = self.link_partials(index, &mut own);
             match linked.and_then(|()| schema.process_declared(format.catalog, own, references)) {
                 Ok(record) => self.entries[index].record = record,

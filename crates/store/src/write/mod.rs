@@ -115,7 +115,9 @@ impl<'t> Transaction<'t> {
             rules::check_references(self.writer, &self.view, table, &input, None)?;
             rules::link_partials(self.writer, &self.view, table, &mut input, None)?;
             let _here = InWorkspace::enter(self.view.scope.workspace());
+            let deprecations = table.schema.deprecations(self.view.catalog, &input, None);
             let record = table.schema.process_insert(self.view.catalog, input)?;
+            rules::tell(deprecations);
             rules::check_not_null(table, None, &record)?;
             self.check_writable("create", table, None)?;
             puts.push(Put { row: self.new_row(table, record, self.expiry(ttl, created))?, old: None });
@@ -134,7 +136,9 @@ impl<'t> Transaction<'t> {
         rules::check_references(self.writer, &self.view, table, &input, Some(&old.record))?;
         rules::link_partials(self.writer, &self.view, table, &mut input, Some(&old.record))?;
         let _here = InWorkspace::enter(self.view.scope.workspace());
+        let deprecations = table.schema.deprecations(self.view.catalog, &input, Some(&old.record));
         let mut record = table.schema.process_update(self.view.catalog, input, &old.record)?;
+        rules::tell(deprecations);
         for column in table.keys() {
             record.insert(column.field.clone(), old.record.get(&column.field).cloned().unwrap_or_default());
         }
@@ -173,7 +177,9 @@ impl<'t> Transaction<'t> {
         rules::check_references(self.writer, &self.view, table, &input, None)?;
         rules::link_partials(self.writer, &self.view, table, &mut input, None)?;
         let _here = InWorkspace::enter(self.view.scope.workspace());
+        let deprecations = table.schema.deprecations(self.view.catalog, &input, None);
         let mut record = table.schema.process_upsert(self.view.catalog, input, &keys)?;
+        rules::tell(deprecations);
         record.extend(keys);
         rules::check_not_null(table, Some(key), &record)?;
         self.check_writable("create or update", table, Some(key))?;
