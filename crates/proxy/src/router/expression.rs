@@ -411,10 +411,7 @@ impl Field {
             Field::Segments(from, to) => {
                 segment_range(query.path, *from, *to).map(Subject::of_path).into_iter().collect()
             }
-            Field::Header(name) => {
-                let lines = query.fields.iter().filter(|(sent, _)| rule::same_name(sent, name));
-                lines.map(|(_, value)| Subject::from_octets(value)).collect()
-            }
+            Field::Header(name) => rule::values_of(name, query.fields).map(Subject::from_octets).collect(),
             Field::Query(name) => {
                 let values = Args::find(query.query.unwrap_or_default(), &**name);
                 values.map(|value| Subject::from_octets(value.unwrap_or(Cow::Borrowed(b"")))).collect()

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_a_request_has() {
-        let mut ask = Ask::get("h", "/A/b/c").header("X-A", "One").header("x_a", "two");
+        let mut ask = Ask::get("h", "/A/b/c").header("X-A", "One").header("x-a", "two");
         ask.search = Some("q=%41&q=b&flag");
         ask.source = "10.1.2.3:9";
         ask.sni = Some("A.test.");

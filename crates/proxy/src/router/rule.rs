@@ -119,7 +119,7 @@ impl Rule {
         let headers: Vec<_> = route
             .headers
             .iter()
-            .filter_map(|(name, values)| defects.or_add(HeaderRule::parse(name, values, &mut budget)))
+            .filter_map(|(name, values)| defects.or_add(HeaderRule::parse(matching.flavor, name, values, &mut budget)))
             .collect();
         let mut paths = Vec::with_capacity(route.paths.len().max(1));
         for (at, path) in route.paths.iter().enumerate() {
@@ -402,7 +402,7 @@ impl PathPattern {
 }
 
 impl HeaderRule {
-    fn parse(name: &str, values: &[String], budget: &mut RegexBudget) -> Result<HeaderRule, String> {
+    fn parse(flavor: Flavor, name: &str, values: &[String], budget: &mut RegexBudget) -> Result<HeaderRule, String> {
         let (mut exact, mut regexes) = (Vec::new(), Vec::new());
         for value in values {
             match value.strip_prefix("~*") {
@@ -414,7 +414,11 @@ impl HeaderRule {
         }
         exact.sort_unstable();
         exact.dedup();
-        Ok(HeaderRule { name: header_name(name), exact, regexes })
+        let name = match flavor {
+            Flavor::Traditional => name.to_ascii_lowercase().into(),
+            _ => header_name(name),
+        };
+        Ok(HeaderRule { name, exact, regexes })
     }
 
     fn fits(&self, fields: &Fields) -> bool {
@@ -429,20 +433,23 @@ impl HeaderRule {
     }
 }
 
-/// The values that a request has for a header, by a rule's spelling of its name.
+/// The values that a request has for a header, by a rule's spelling of its name. As in Kong, lines with that very name
+/// come first; only where there are none, those with `-` for each `_` of it count.
 pub fn values_of<'a>(name: &'a str, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
-    fields.iter().filter(move |(sent, _)| same_name(sent, name)).map(|(_, value)| value)
+    let as_it_is = name.contains('_') && fields.iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name));
+    let is_meant = move |sent: &str| if as_it_is { sent.eq_ignore_ascii_case(name) } else { has_dashes(sent, name) };
+    fields.iter().filter(move |(sent, _)| is_meant(sent)).map(|(_, value)| value)
 }
 
-/// The name of a header as rules have it: in lower case, with `_` for `-`.
+/// The name of a header as expressions have it: in lower case, with `_` for `-`.
 pub fn header_name(name: &str) -> Box<str> {
     name.to_ascii_lowercase().replace('-', "_").into()
 }
 
-/// Whether a header that was sent is the one of a rule.
-pub fn same_name(sent: &str, wanted: &str) -> bool {
-    sent.len() == wanted.len()
-        && sent.bytes().zip(wanted.bytes()).all(|(s, w)| s.to_ascii_lowercase() == w || (s == b'-' && w == b'_'))
+/// Whether a name that was sent is that of a rule, with `-` for each `_` of it.
+fn has_dashes(sent: &str, wanted: &str) -> bool {
+    let expected = |w: u8| if w == b'_' { b'-' } else { w };
+    sent.len() == wanted.len() && sent.bytes().zip(wanted.bytes()).all(|(s, w)| s.to_ascii_lowercase() == expected(w))
 }
 
 /// What a pattern begins with that has no meaning in any dialect of regular expressions.
@@ -463,6 +470,20 @@ fn plain_prefix(pattern: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_headers_are_found_as_they_are_or_with_dashes() {
+        let found = |name: &str, lines: &[(&str, &str)]| {
+            let fields: Fields = lines.iter().copied().collect();
+            values_of(name, &fields).map(|value| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>()
+        };
+        let all = [("X-B-C", "1"), ("x_b_c", "2"), ("X_B-C", "3"), ("X-B-c", "4"), ("X_B_C", "5")];
+        assert_eq!(found("x_b_c", &all), ["2", "5"]);
+        assert_eq!(found("x_b_c", &all[..1]), ["1"]);
+        assert_eq!(found("x_b_c", &all[2..4]), ["4"]);
+        assert_eq!(found("x_b_c", &all[2..3]), [""; 0]);
+        assert_eq!(found("x-b-c", &all), ["1", "4"]);
+    }
 
     #[test]
     fn what_a_broken_pattern_begins_with() {
