@@ -1,6 +1,6 @@
 //! All schemas that a node knows: its entities, and the subschemas of plugins and vaults.
 
-use crate::{Error, PluginMigrations, Record, Schema};
+use crate::{Error, FilterSchema, PluginMigrations, Record, Schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ pub struct Catalog {
     vaults: BTreeMap<String, Arc<Schema>>,
     partials: BTreeMap<&'static str, Arc<Schema>>,
     migrations: Vec<PluginMigrations>,
+    filters: Option<Vec<FilterSchema>>,
 }
 
 /// What the model has to know of a plugin.
@@ -69,6 +70,22 @@ impl Catalog {
     /// Adds an entity, such as a plugin's credentials. The entities that it refers to must be there.
     pub fn add_entity(&mut self, schema: Schema) {
         self.entities.push(Arc::new(schema));
+    }
+
+    /// Puts a schema in the place of the one of its name.
+    pub(crate) fn replace_entity(&mut self, schema: Schema) {
+        if let Some(known) = self.entities.iter_mut().find(|known| known.name == schema.name) {
+            *known = Arc::new(schema);
+        }
+    }
+
+    pub(crate) fn set_filters(&mut self, filters: Vec<FilterSchema>) {
+        self.filters = Some(filters);
+    }
+
+    /// The filters in WebAssembly that the node has; `None`: it runs none (`wasm = off`).
+    pub fn filters(&self) -> Option<&[FilterSchema]> {
+        self.filters.as_deref()
     }
 
     /// Adds a plugin by name.

@@ -10,6 +10,7 @@ mod degradation;
 pub mod entities;
 mod error;
 pub mod expression;
+mod filters;
 pub mod health;
 pub mod hostname;
 mod migrations;
@@ -22,6 +23,7 @@ pub mod yaml;
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
 pub use degradation::{Degradation, Degraded, Effect};
 pub use error::{Code, Error};
+pub use filters::FilterSchema;
 pub use migrations::{Migration, MigrationStep, PluginMigrations, RunStatements};
 pub use schema::{Foreign, Function, InWorkspace, Schema};
 

@@ -1,5 +1,5 @@
-//! Run times for plugins, and parts of plugins, that are written in other languages: Lua as Kong has
-//! it, and servers of plugins in whatever language.
+//! Run times for plugins, and parts of plugins, that are written in other languages: Lua as Kong has it, servers of
+//! plugins in whatever language, and filters in WebAssembly.
 
 #[cfg(feature = "lua")]
 mod exit_transformer;
@@ -7,8 +7,13 @@ mod exit_transformer;
 pub mod external;
 #[cfg(feature = "lua")]
 mod functions;
+#[cfg(any(feature = "lua", feature = "wasm"))]
+mod json_type;
 #[cfg(feature = "lua")]
 pub mod lua;
+
+#[cfg(feature = "wasm")]
+pub mod wasm;
 
 use sdk::PluginKind;
 

@@ -77,6 +77,11 @@ pub trait PluginKind: Send + Sync {
     fn hear(&self, _data: &str, _instances: &[entities::Plugin], _env: &Env) {}
 }
 
+/// The names of the kinds that run the filters of `filter_chains`, for chains of services and for those of routes. The
+/// proxy makes plugins of chains where it has such kinds; no record of `plugins` has such a name.
+pub const FILTERS_OF_SERVICE: &str = "filters of a service";
+pub const FILTERS_OF_ROUTE: &str = "filters of a route";
+
 /// Makes a plugin and its entities known to a catalog. The error names the schema and its mistake.
 pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), String> {
     let parse = |name: &str, text: &str| {

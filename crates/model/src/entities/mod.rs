@@ -48,12 +48,15 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
         include_str!("key_set.json"),
         include_str!("key.json"),
         include_str!("vault.json"),
-        include_str!("filter_chain.json"),
+        FILTER_CHAIN,
         include_str!("tag.json"),
         include_str!("parameter.json"),
         include_str!("clustering_data_plane.json"),
     ]
 }
+
+/// The schema of `filter_chains` while no filter is there.
+pub(crate) const FILTER_CHAIN: &str = include_str!("filter_chain.json");
 
 /// The texts of the schemas of those who use the Admin API, and of what they have done; they follow the core ones.
 pub(crate) const ACCESS: [&str; 13] = [

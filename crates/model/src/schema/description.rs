@@ -19,9 +19,9 @@ fn visible(value: &Value) -> Value {
     match value {
         Value::Array(items) => Value::Array(items.iter().map(visible).collect()),
         Value::Object(map) => {
-            // `check` and `validator` name functions; a field of that name has an object as its value.
+            // `check` and the validators name functions; a field of that name has an object as its value.
             let hidden = |(key, value): &(&String, &Value)| match key.as_str() {
-                "check" | "validator" | "func" => value.is_string(),
+                "check" | "validator" | "record_validator" | "func" => value.is_string(),
                 "omit_null" => value.is_boolean(),
                 "also_one_of" => value.is_object(),
                 "also_not_one_of" => value.is_array(),

@@ -95,6 +95,8 @@ pub(super) struct Rules {
     pub contains: Option<Value>,
     pub subsets: Vec<Vec<Value>>,
     pub validator: Option<Function>,
+    /// Checks the value by the rest of the record that it is in, which is valid by itself.
+    pub record_validator: Option<Function>,
     /// Takes the place of the rules' own messages.
     pub err: Option<String>,
 }
@@ -229,6 +231,13 @@ impl Rules {
             },
             None => None,
         };
+        let record_validator = match map.get("record_validator").and_then(Value::as_str) {
+            Some(name) => match functions.find(name) {
+                Some(check) if check.is_check() => Some(*check),
+                _ => return Err(format!("no check '{name}'")),
+            },
+            None => None,
+        };
         Ok(Rules {
             eq: map.get("eq").cloned(),
             ne: map.get("ne").cloned(),
@@ -263,6 +272,7 @@ impl Rules {
                 .cloned()
                 .collect(),
             validator,
+            record_validator,
             err: text("err"),
         })
     }

@@ -10,7 +10,7 @@
 //!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`,
 //!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins,
 //!   `example` (fields of a new record whose values the rest does not suggest);
-//! - of a field: `validator` (the name of a function), `omit_null`, `also_one_of`, `also_not_one_of`, and `func` in
+//! - of a field: `validator` and `record_validator` (names of functions), `omit_null`, `also_one_of`, `also_not_one_of`, and `func` in
 //!   shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
@@ -569,4 +569,4 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

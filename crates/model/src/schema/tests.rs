@@ -9,7 +9,7 @@ pub(super) fn record(value: Value) -> Record {
     value.as_object().cloned().unwrap_or_default()
 }
 
-pub(super) fn insert(catalog: &Catalog, entity: &str, input: Value) -> Result<Value, Error> {
+pub(crate) fn insert(catalog: &Catalog, entity: &str, input: Value) -> Result<Value, Error> {
     let schema = catalog.entity(entity).unwrap_or_else(|| panic!("no entity {entity}"));
     schema.process_insert(catalog, record(input)).map(Value::Object)
 }
@@ -19,11 +19,11 @@ pub(super) fn update(catalog: &Catalog, entity: &str, current: &Value, input: Va
     schema.process_update(catalog, record(input), &record(current.clone())).map(Value::Object)
 }
 
-pub(super) fn fields(result: Result<Value, Error>) -> Value {
+pub(crate) fn fields(result: Result<Value, Error>) -> Value {
     result.map_or_else(|e| e.fields, |ok| json!({ "accepted": ok }))
 }
 
-pub(super) fn accepted(result: Result<Value, Error>) -> Value {
+pub(crate) fn accepted(result: Result<Value, Error>) -> Value {
     result.unwrap_or_else(|e| panic!("{e}"))
 }
 

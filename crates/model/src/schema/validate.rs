@@ -93,6 +93,13 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
             errors.insert(required.name.clone(), REQUIRED.into());
         }
     }
+    for judged in view.base.fields() {
+        if let Some(check) = judged.rules.record_validator.filter(|_| errors.is_empty())
+            && let Err(words) = check.check(input)
+        {
+            errors.insert(judged.name.clone(), words.into());
+        }
+    }
     for check in &view.base.checks {
         check.run(scope, &[view.base], input, full, &mut errors);
     }

@@ -5,7 +5,6 @@ mod daos;
 mod functions;
 mod instance;
 mod instances;
-mod json_type;
 mod loading;
 mod migrations;
 mod schema;

@@ -1,7 +1,7 @@
 //! Schemas of Lua in the schema language of `model`: what is data becomes JSON, what is a function gets a name.
 
 use super::functions::SchemaFunction;
-use super::json_type::JsonType;
+use crate::json_type::JsonType;
 use crate::lua::value::text;
 use mlua::{Function, Table, Value};
 use sdk::Foreign;

@@ -63,6 +63,12 @@ fn describe(error: &ValidationError<'_>) -> String {
             Kind::Type { kind: TypeKind::Single(expected) } => {
                 format!("wrong type: expected {}, got {}", expected.as_str(), type_of(error.instance()))
             }
+            Kind::Type { kind: TypeKind::Multiple(expected) } => {
+                let mut expected: Vec<&str> = expected.into_iter().map(|kind| kind.as_str()).collect();
+                // Who lets a value be left out usually says so last.
+                expected.sort_by_key(|kind| *kind == "null");
+                format!("wrong type: expected one of {}, got {}", expected.join(", "), type_of(error.instance()))
+            }
             Kind::Required { property } => format!("property {} is required", property.as_str().unwrap_or_default()),
             Kind::Enum { .. } => "matches none of the enum values".to_owned(),
             _ => error.masked().to_string(),
@@ -95,6 +101,9 @@ mod tests {
         assert_eq!(said(json!("x")), "wrong type: expected object, got string");
         let inner = "property a validation failed: wrong type: expected integer, got string";
         assert_eq!(said(json!({ "a": "x" })), inner);
+        let either = JsonType::new(&json!({ "inline": { "type": ["string", "null"] } }), None).unwrap();
+        let words = either.validate(&json!({})).unwrap_err();
+        assert_eq!(words, "wrong type: expected one of string, null, got object");
     }
 
     #[test]
