@@ -92,7 +92,7 @@ impl Calls {
                 Err(error) => return Called::Error(words(&error)),
             };
             match ending {
-                Some(Ending::Answer(answer)) => return Called::Answer(answer),
+                Some(Ending::Answer(answer)) => return Called::Answer(*answer),
                 Some(Ending::Quiet) => return Called::Values(MultiValue::new()),
                 None => {}
             }

@@ -28,7 +28,7 @@ const LONGEST_OF_PLUGINS: Duration = Duration::from_secs(5);
 pub enum Outcome {
     Done,
     /// The client is to get this.
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 /// Code in a phase.
@@ -314,7 +314,10 @@ pub fn outcome<T>(exchange: &mut Exchange, ending: Option<Ending>, ran: mlua::Re
         (Some(Ending::Answer(answer)), _) => Ok(Outcome::Answer(answer)),
         (Some(Ending::Quiet), _) => Ok(Outcome::Done),
         (None, Err(error)) => Err(words(&error)),
-        (None, Ok(_)) => Ok(super::host::said_answer(exchange).map_or(Outcome::Done, Outcome::Answer)),
+        (None, Ok(_)) => {
+            let said = super::host::said_answer(exchange);
+            Ok(said.map_or(Outcome::Done, |answer| Outcome::Answer(Box::new(answer))))
+        }
     }
 }
 

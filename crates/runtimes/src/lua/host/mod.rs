@@ -39,8 +39,9 @@ pub struct Host {
 /// How code ends a phase before it is through.
 #[derive(Debug)]
 pub enum Ending {
-    /// The client gets this in place of an answer of the service.
-    Answer(Answer),
+    /// The client gets this in place of an answer of the service; boxed, so that what few phases end with is not
+    /// carried around.
+    Answer(Box<Answer>),
     /// As if it were through.
     Quiet,
 }

@@ -146,7 +146,7 @@ impl Host {
             }
             (None, None) => Answer::new(status, Vec::new()),
         };
-        self.ending = Some(Ending::Answer(answer));
+        self.ending = Some(Ending::Answer(Box::new(answer)));
         Ok(Value::Nil)
     }
 

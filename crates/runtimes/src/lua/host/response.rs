@@ -186,7 +186,7 @@ impl Host {
                 lines.replace_all(&answer.fields);
                 answer.fields = lines;
             }
-            self.ending = Some(Ending::Answer(answer));
+            self.ending = Some(Ending::Answer(Box::new(answer)));
             return Ok(Value::Nil);
         }
         // The content goes through the body filter of this instance, which gives this in its place.

@@ -251,7 +251,7 @@ impl Instance {
     fn end(&self, phase: Phase, exchange: &Exchange, outcome: Result<Outcome, String>) -> Step<'static> {
         match outcome {
             Ok(Outcome::Done) => Step::Next,
-            Ok(Outcome::Answer(answer)) => Step::Answer(answer),
+            Ok(Outcome::Answer(answer)) => Step::Answer(*answer),
             Err(error) => {
                 self.0.report(phase, exchange, &error);
                 Step::Answer(turn::failed(exchange))
