@@ -43,8 +43,10 @@ impl Charset {
     fn is_listed(&self, value: &[u8]) -> bool {
         match &self.types {
             None => !value.is_empty() && field_value::without_charset(value).len() == value.len(),
-            // A type that comes with a charset is none of these.
-            Some(types) => types.iter().any(|kind| kind.as_bytes().eq_ignore_ascii_case(value)),
+            // A type that comes with a charset is none of these. Most are in lower case, and compared at once.
+            Some(types) => {
+                types.iter().map(String::as_bytes).any(|kind| kind == value || kind.eq_ignore_ascii_case(value))
+            }
         }
     }
 }

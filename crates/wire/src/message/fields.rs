@@ -476,9 +476,13 @@ impl Fields {
         line.live
             && line.known == name.known
             && (name.known != Known::Other
-                || line.bit == name.bit
-                    && usize::from(line.name_len) == name.octets.len()
-                    && self.name_bytes(line).eq_ignore_ascii_case(name.octets))
+                || line.bit == name.bit && usize::from(line.name_len) == name.octets.len() && self.is_named(line, name))
+    }
+
+    /// Whether that is its name; mostly it is spelled alike, and compared at once.
+    fn is_named(&self, line: &Line, name: Name<'_>) -> bool {
+        let octets = self.name_bytes(line);
+        octets == name.octets || octets.eq_ignore_ascii_case(name.octets)
     }
 
     fn name_bytes(&self, line: &Line) -> &[u8] {

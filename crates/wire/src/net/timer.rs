@@ -327,10 +327,13 @@ impl Deadline {
 
     /// Whether it has passed by the time of the event loop; otherwise the task is woken when it does, or earlier. Not
     /// to be mixed with [`Timer::poll_expired`] in one wait: the timer then goes by the earliest of the deadlines.
+    #[inline]
     pub fn poll_expired(self, cx: &mut Context<'_>, timer: &Timer) -> bool {
-        if self.0 == NEVER {
-            return false;
-        }
+        // Of the deadlines that an exchange can have it mostly has one.
+        self.0 != NEVER && self.poll_due(cx, timer)
+    }
+
+    fn poll_due(self, cx: &mut Context<'_>, timer: &Timer) -> bool {
         if self.0 <= timer.clock().nanos() {
             return true;
         }
