@@ -20,7 +20,7 @@ use wire::Framing;
 struct Content {
     /// The response has none, whatever is made.
     bodiless: bool,
-    encoder: Option<Encoder>,
+    encoder: Option<Box<Encoder>>,
     announced: Option<Announced>,
     /// Octets that the encoder has taken and given.
     compressed: (u64, u64),

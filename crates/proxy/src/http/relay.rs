@@ -168,7 +168,8 @@ struct Down<'a> {
     unfiltered: Option<(Bytes, bool)>,
     /// The response has no content whatever the filters say.
     bodiless: bool,
-    encoder: Option<Encoder>,
+    /// Boxed, since few responses have one.
+    encoder: Option<Box<Encoder>>,
     announced: Option<Announced>,
     /// What it holds goes to the client next.
     pipe: Option<Pipe>,

@@ -10,6 +10,7 @@ use super::debug;
 use super::downstream::Downstream;
 use super::exchange;
 use super::filters;
+use super::own_lines::Told;
 use super::request;
 use crate::chain;
 use crate::directives::Encoder;
@@ -34,8 +35,8 @@ const CONTINUE_MOST: u64 = 64 * 1024;
 pub(crate) struct Started {
     /// There is none, whatever filters make of that.
     pub bodiless: bool,
-    /// It is compressed on its way.
-    pub encoder: Option<Encoder>,
+    /// It is compressed on its way; boxed, so that what is mostly not there is not carried around.
+    pub encoder: Option<Box<Encoder>>,
     /// Its length is announced, and plugins may have it be another.
     pub announced: Option<Announced>,
 }
@@ -77,12 +78,12 @@ fn ends_with_head(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
 }
 
 /// Whether the content of a response is compressed for this client; its head is then changed.
-pub(super) fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Encoder> {
+pub(super) fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Box<Encoder>> {
     let accepts = context.accepts?;
     let response = &mut exchange.response;
     let length =
         response.fields.known(Known::ContentLength).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    context.directives().compression.begin(accepts, response.status, length, &mut response.fields)
+    context.directives().compression.begin(accepts, response.status, length, &mut response.fields).map(Box::new)
 }
 
 /// The service's head as plugins see it: without what concerns its connection, and what is hidden.
@@ -370,8 +371,10 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let latencies = (millis(upstream), millis(proxy));
     // What HTTP/2 brought comes by way of that (RFC 9110, section 7.6.3).
     let (via, via_line) = if by_http2 { (&shared.via_http2, None) } else { (&shared.via, Some(&shared.via_line)) };
+    // Where that turns out otherwise, the connection says so.
+    let tell = Told { latencies, stays: context.version < Version::Http2 && !context.close };
     if let Some(via_line) = via_line
-        && context.worker.own_lines.borrow_mut().append(headers, via_line, latencies, &exchange.id, fields)
+        && context.worker.own_lines.borrow_mut().append(headers, via_line, tell, &exchange.id, fields)
     {
         return add_rest(context, exchange);
     }

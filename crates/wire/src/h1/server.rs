@@ -231,7 +231,10 @@ impl ServerConnection {
         let close = close || until_close;
         self.closing = close;
         if close || head.fields.may_have(&[Known::Connection]) {
-            head.fields.set_known(Known::Connection, if close { b"close" } else { b"keep-alive" });
+            let option: &[u8] = if close { b"close" } else { b"keep-alive" };
+            if head.fields.may_repeat(&[Known::Connection]) || head.fields.known(Known::Connection) != Some(option) {
+                head.fields.set_known(Known::Connection, option);
+            }
         } else {
             head.fields.append_all(&KEEP_ALIVE);
         }
