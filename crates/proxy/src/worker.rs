@@ -44,8 +44,9 @@ pub(crate) struct Worker {
     pipes: FreeList<Pipe>,
     random: RefCell<fastrand::Rng>,
     date: RefCell<(u64, String)>,
-    /// A moment and what it was in milliseconds since 1970; made anew every second.
-    clock: Cell<(Instant, u64)>,
+    /// A moment of the event loop in its own nanoseconds, and the same in milliseconds since 1970; made anew every
+    /// second.
+    clock: Cell<(u64, u64)>,
     /// For putting values together; empty between uses.
     pub scratch: RefCell<Vec<u8>>,
     pub own_lines: RefCell<OwnLines>,
@@ -70,12 +71,13 @@ const ROOM: Duration = Duration::from_millis(5);
 impl Worker {
     /// The worker with that number among those of the data plane; `clock` is that of its event loop.
     pub fn new(index: usize, shared: &Arc<Shared>, clock: Arc<Clock>) -> Worker {
+        clock.set(Instant::now());
         Worker {
             buffers: BufferPool::default(),
             streams: StreamPool::default(),
             timers: Timers::new(Arc::clone(&clock)),
             moment: Cell::new((clock.nanos(), clock.now())),
-            time: clock,
+            time: Arc::clone(&clock),
             since_set: Cell::new(0),
             pool: RefCell::new(Pool::new(shared.settings.keepalive)),
             gauges: Arc::clone(&shared.gauges[index]),
@@ -88,7 +90,7 @@ impl Worker {
             view: RefCell::new(View::of(&shared.snapshot)),
             random: RefCell::new(fastrand::Rng::new()),
             date: RefCell::new((0, String::new())),
-            clock: Cell::new((Instant::now(), unix_millis())),
+            clock: Cell::new((clock.nanos(), unix_millis())),
             scratch: RefCell::default(),
             own_lines: RefCell::default(),
             spare: FreeList::new(SPARE),
@@ -216,14 +218,14 @@ impl Worker {
         if requests == 0 {
             self.update_time();
         }
-        let now = self.loop_time();
+        let (now, nanos) = (self.loop_time(), self.loop_nanos());
         let (at, unix) = self.clock.get();
-        let since = since(now, at);
-        if since < Duration::from_secs(1) {
-            return (now, unix + u64::from(since.subsec_millis()));
+        let since = nanos.saturating_sub(at);
+        if since < 1_000_000_000 {
+            return (now, unix + since / 1_000_000);
         }
         let unix = unix_millis();
-        self.clock.set((now, unix));
+        self.clock.set((nanos, unix));
         (now, unix)
     }
 
@@ -243,6 +245,11 @@ impl Worker {
         let now = self.time.now();
         self.moment.set((nanos, now));
         now
+    }
+
+    /// The same in nanoseconds, for telling how long something has taken.
+    pub fn loop_nanos(&self) -> u64 {
+        self.time.nanos()
     }
 
     /// Now, as `Date` has it (RFC 9110, section 5.6.7).

@@ -4,7 +4,7 @@ use super::{Balancers, Host, Peer, PickError, Ring, Rings, affinity};
 use crate::balancer::plan::Plan;
 use crate::published::Reader;
 use foldhash::fast::RandomState;
-use model::entities::Uuid;
+use model::entities::{Service, Uuid};
 use sdk::Exchange;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 pub struct Places {
     /// By workspace and host.
     known: RefCell<HashMap<Uuid, Hosts, RandomState>>,
+    /// Those of the hosts that services name, by the service: what most requests go by.
+    of_services: RefCell<HashMap<Uuid, Rc<Place>, RandomState>>,
 }
 
 type Hosts = HashMap<Box<str>, Rc<Place>, RandomState>;
@@ -44,6 +46,20 @@ const ROUNDS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Places {
+    /// The upstream or the host that a service names.
+    pub fn of_service(&self, rings: &Rings, balancers: &Balancers, service: &Service, port: u16) -> Destination {
+        if let Some(place) = self.of_services.borrow().get(&service.id) {
+            return Destination { place: Rc::clone(place), port };
+        }
+        let found = self.find(rings, balancers, &service.workspace, &service.host, port);
+        let mut known = self.of_services.borrow_mut();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(service.id, Rc::clone(&found.place));
+        found
+    }
+
     /// The workspace's upstream of that name, else the host.
     pub fn find(&self, rings: &Rings, balancers: &Balancers, workspace: &Uuid, host: &str, port: u16) -> Destination {
         if let Some(place) = self.known.borrow().get(workspace).and_then(|hosts| hosts.get(host)) {

@@ -105,7 +105,17 @@ pub(crate) async fn run(
         }
         let asked = (exchange.trace.is_some() || exchange.debug.is_some()).then(Instant::now);
         debug::enter(exchange, "balancer");
-        let (picked, known) = pick(context, exchange, &destination, &tried[tried_elsewhere..]).await;
+        let (balancers, not_these) = (&context.worker.shared.balancers, &tried[tried_elsewhere..]);
+        // Whether one was found without waiting, as mostly.
+        let mut known = true;
+        let picked = match destination.try_pick(balancers, exchange, not_these) {
+            Ok(Some(peer)) => Ok(peer),
+            Ok(None) => {
+                known = false;
+                Box::pin(destination.pick(balancers, exchange, not_these)).await
+            }
+            Err(error) => Err(error),
+        };
         debug::leave(exchange);
         if let Some(asked) = asked.filter(|_| !destination.is_upstream()) {
             tell_look_up(exchange, asked, &picked, known);
@@ -122,7 +132,7 @@ pub(crate) async fn run(
                 return Err(Failed::Service(503, Some(why)));
             }
         };
-        let started = context.worker.loop_time();
+        let (started, begun) = (context.worker.loop_time(), context.worker.loop_nanos());
         if tried.is_empty() {
             exchange.timing.proxy = Some(since(started, exchange.timing.started));
         }
@@ -133,9 +143,9 @@ pub(crate) async fn run(
         let key = PoolKey { address: peer.address, tls, http2: request::goes_by_http2(context, exchange) };
         *upload = Upload::default();
         let mut this = Try::new(peer.address, started);
-        let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts, &mut this).await;
+        let result = attempt(context, exchange, downstream, (upload, payload), &key, &timeouts, &mut this).await;
         context.deadlines.clear(downstream.timer());
-        let waited = since(context.worker.loop_time(), started);
+        let waited = Duration::from_nanos(context.worker.loop_nanos().saturating_sub(begun));
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         let note = |exchange: &mut Exchange, status| {
             exchange.tries.push(Try { status, waited, ..this });
@@ -208,11 +218,14 @@ fn destination(
     exchange: &Exchange,
     service: Uuid,
 ) -> Result<(Destination, Option<Rc<ServiceTls>>), ()> {
-    let of_service = exchange.service.as_deref().map(|service| &*service.host);
-    let host = exchange.upstream.host.as_deref().or(of_service).unwrap_or_default();
-    let workspace = exchange.service.as_deref().map_or_else(|| exchange.workspace(), |service| service.workspace);
-    let balancers = &context.worker.shared.balancers;
-    let destination = context.view.destination(balancers, &workspace, host, exchange.upstream.port);
+    let (balancers, port) = (&context.worker.shared.balancers, exchange.upstream.port);
+    let destination = match (exchange.service.as_deref(), exchange.upstream.host.as_deref()) {
+        (Some(service), None) => context.view.destination_of(balancers, service, port),
+        (service, host) => {
+            let workspace = service.map_or_else(|| exchange.workspace(), |service| service.workspace);
+            context.view.destination(balancers, &workspace, host.unwrap_or_default(), port)
+        }
+    };
     let tls = tls(context, exchange, service, &destination)?;
     Ok((destination, tls))
 }
@@ -283,20 +296,6 @@ fn tls(
     })
 }
 
-/// A peer, and whether one was found without waiting.
-async fn pick(
-    context: &RequestContext<'_>,
-    exchange: &Exchange,
-    destination: &Destination,
-    tried: &[SocketAddr],
-) -> (Result<Peer, PickError>, bool) {
-    let balancers = &context.worker.shared.balancers;
-    match destination.try_pick(balancers, exchange, tried).transpose() {
-        Some(picked) => (picked, true),
-        None => (Box::pin(destination.pick(balancers, exchange, tried)).await, false),
-    }
-}
-
 /// Sends the request to a peer. Into a kept connection that the service was just closing it is sent in vain: then once
 /// more into a new one, but once in all tries (`uses_kept`), so that no service gets it oftener than tries are allowed,
 /// and once more.
@@ -305,14 +304,14 @@ async fn attempt(
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
     (upload, payload): (&mut Upload, &mut Payload),
-    key: PoolKey,
-    timeouts: Timeouts,
+    key: &PoolKey,
+    timeouts: &Timeouts,
     this: &mut Try,
 ) -> Result<Box<Upstream>, Failure> {
     let worker = context.worker;
     let begun = this.started;
     let repeatable = exchange.request.method.is_retriable();
-    let pooled = if context.uses_kept { worker.pool.borrow_mut().take(&key, begun) } else { None };
+    let pooled = if context.uses_kept { worker.pool.borrow_mut().take(key, begun) } else { None };
     // What may not be sent twice is not sent into a connection that the service is just closing.
     let pooled = pooled.filter(|upstream| repeatable || !upstream.is_closed_now());
     let mut reused = pooled.is_some();
@@ -348,7 +347,7 @@ async fn attempt(
         *upload = Upload::default();
         context.deadlines.clear(downstream.timer());
         let begun = worker.loop_time();
-        upstream = Box::pin(dial(context, downstream, upstream.key().clone(), timeouts.connect)).await?;
+        upstream = Box::pin(dial(context, downstream, key, timeouts.connect)).await?;
         this.connected = Some(worker.loop_time().saturating_duration_since(begun));
     }
 }
@@ -357,7 +356,7 @@ async fn attempt(
 async fn dial(
     context: &RequestContext<'_>,
     downstream: &mut Downstream<'_>,
-    key: PoolKey,
+    key: &PoolKey,
     limit: Duration,
 ) -> Result<Box<Upstream>, Failure> {
     let worker = context.worker;
@@ -366,7 +365,7 @@ async fn dial(
     let connector = Connector { descriptors, buffers: &worker.buffers, limits };
     for retry in [true, false] {
         let connected = {
-            let mut connecting = pin!(open(worker, &connector, &timer, &key, limit));
+            let mut connecting = pin!(open(worker, &connector, &timer, key, limit));
             poll_fn(|cx| match connecting.as_mut().poll(cx) {
                 Poll::Pending if has_gone(cx, context, downstream) => Poll::Ready(Err(Failure::ClientClosed)),
                 Poll::Pending => Poll::Pending,
@@ -431,7 +430,7 @@ async fn await_head(
     downstream: &mut Downstream<'_>,
     (upload, payload): (&mut Upload, &mut Payload),
     upstream: &mut Upstream,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<(), Failure> {
     let limits = context.limits();
     let upgrade = request::is_upgrade(context);

@@ -232,7 +232,7 @@ async fn ask(
             trace.record(Timed::ROUTER, "kong.router", started, Vec::new());
         }
     }
-    let (chain, stripped) = match entered {
+    let Entered { chain, stripped, path_length } = match entered {
         Ok(entered) => entered,
         Err((status, message)) => {
             chain::run_access(global, exchange, &mut context.selected, false).await;
@@ -318,7 +318,7 @@ async fn ask(
     if downstream.is_reset() && !context.limits().proxy_ignore_client_abort {
         return Err(Refusal::ClientClosed);
     }
-    request::prepare(context, exchange, &stripped, payload);
+    request::prepare(context, exchange, (path_length, &stripped), payload);
     match attempt::run(context, exchange, downstream, upload, payload).await {
         Ok(upstream) => Ok(upstream),
         Err(Failed::Service(status, Some(message))) => Err(own_error(exchange, status, message)),
@@ -375,13 +375,21 @@ fn tell_too_large(context: &RequestContext<'_>, exchange: &Exchange) {
     tracing::error!(request_id = exchange.id_str(), "client intended to send too large {what}{told}");
 }
 
-/// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are
-/// a status with Kong's words, where they are not the usual ones.
+/// What is known of a request that has found its route.
+struct Entered<'a> {
+    chain: &'a Chain,
+    stripped: Stripped,
+    /// How much of the target is its path.
+    path_length: usize,
+}
+
+/// Finds the route and takes it into the exchange. Refusals are a status with Kong's words, where they are not the
+/// usual ones.
 fn enter<'a>(
     context: &mut RequestContext<'a>,
     exchange: &mut Exchange,
     target: &str,
-) -> Result<(&'a Chain, Stripped), (u16, Option<&'static str>)> {
+) -> Result<Entered<'a>, (u16, Option<&'static str>)> {
     if matches!(exchange.request.method.as_bytes(), b"TRACE" | b"CONNECT") {
         return Err((405, None));
     }
@@ -398,7 +406,7 @@ fn enter<'a>(
     let chain = context.view.chain(&matched.route, matched.service.as_ref().map(|s| &s.id));
     let verbatim = matches!(path, Cow::Borrowed(_));
     let stripped = request::enter(context, exchange, matched, &path, verbatim, target.query);
-    Ok((chain, stripped))
+    Ok(Entered { chain, stripped, path_length: target.path.len() })
 }
 
 /// The route for a request.

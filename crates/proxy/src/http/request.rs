@@ -72,11 +72,11 @@ pub(crate) fn enter(
     stripped
 }
 
-/// Makes the field lines those of a request to a service.
+/// Makes the field lines those of a request to a service. The target begins with the path, which is that long.
 pub(crate) fn prepare(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    stripped: &Stripped,
+    (path_length, stripped): (usize, &Stripped),
     payload: &Payload,
 ) {
     let shared = &context.worker.shared;
@@ -89,7 +89,7 @@ pub(crate) fn prepare(
         trusted: exchange.client.trusted,
         tls: origin.tls,
         port: origin.port,
-        path: path::Target::split(&head.target).path,
+        path: head.target.get(..path_length).unwrap_or_default(),
         prefix: stripped.as_str(&head.target),
     };
     let fields = &mut head.fields;

@@ -93,6 +93,11 @@ impl View {
         self.places.find(&self.snapshot.rings, balancers, workspace, host, port)
     }
 
+    /// Where the requests for a service go that nothing sends elsewhere.
+    pub fn destination_of(&self, balancers: &Balancers, service: &Service, port: u16) -> Destination {
+        self.places.of_service(&self.snapshot.rings, balancers, service, port)
+    }
+
     /// How connections with a service are secured, at targets of an upstream with that certificate. The error says what
     /// is missing.
     pub fn service_tls(&self, service: Uuid, of_upstream: Option<Uuid>) -> Result<Rc<ServiceTls>, String> {
