@@ -21,4 +21,27 @@ impl Usage {
         let memory = own.trim().trim_end_matches(" kB").parse().expect("a number");
         Usage { memory, files: std::fs::read_dir(process.join("fd")).expect("the process runs").count() }
     }
+
+    /// Fails unless the last third of the samples holds no more than the first, but for so much.
+    #[track_caller]
+    pub fn assert_flat(samples: &[Usage], memory_kib: usize, files: usize) {
+        let third = samples.len() / 3;
+        let most = |part: &[Usage]| Usage {
+            memory: part.iter().map(|u| u.memory).max().expect("there are samples"),
+            files: part.iter().map(|u| u.files).max().expect("there are samples"),
+        };
+        let (first, last) = (most(&samples[..third]), most(&samples[samples.len() - third..]));
+        assert!(
+            last.memory <= first.memory + memory_kib,
+            "memory grows from {} to {} KiB: {samples:?}",
+            first.memory,
+            last.memory
+        );
+        assert!(
+            last.files <= first.files + files,
+            "open files grow from {} to {}: {samples:?}",
+            first.files,
+            last.files
+        );
+    }
 }

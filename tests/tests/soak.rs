@@ -212,24 +212,6 @@ fn held(node: &Node, services: &[&Backend]) -> Usage {
     Usage { files: usage.files.saturating_sub(kept), ..usage }
 }
 
-/// The last third of the samples holds no more than the first, but for so much.
-#[track_caller]
-fn flat(samples: &[Usage], memory_kib: usize, files: usize) {
-    let third = samples.len() / 3;
-    let most = |part: &[Usage]| Usage {
-        memory: part.iter().map(|u| u.memory).max().unwrap(),
-        files: part.iter().map(|u| u.files).max().unwrap(),
-    };
-    let (first, last) = (most(&samples[..third]), most(&samples[samples.len() - third..]));
-    assert!(
-        last.memory <= first.memory + memory_kib,
-        "memory grows from {} to {} KiB: {samples:?}",
-        first.memory,
-        last.memory
-    );
-    assert!(last.files <= first.files + files, "open files grow from {} to {}: {samples:?}", first.files, last.files);
-}
-
 #[test]
 fn thousands_of_changes_leave_nothing_behind() {
     let rounds = longer(150);
@@ -254,7 +236,7 @@ fn thousands_of_changes_leave_nothing_behind() {
     assert_eq!(health(&node), before);
     // 2000 writes lie between the thirds. What is allowed is what the allocator keeps; half a kilobyte for each would
     // be too much.
-    flat(&samples, 1024, 6);
+    Usage::assert_flat(&samples, 1024, 6);
     assert!(first.accepted() <= connections(answered), "{} for {answered} requests", first.accepted());
 }
 
@@ -275,7 +257,7 @@ fn reloads_disturb_nobody() {
         samples.push(held(&node, &[&first, &second]));
     }
     let answered = traffic.end();
-    flat(&samples, 512, 6);
+    Usage::assert_flat(&samples, 512, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered), "{accepted} connections for {answered} requests");
 }
@@ -308,7 +290,7 @@ fn load_is_answered_through_changes_and_reloads() {
         std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
     }
     let answered = traffic.end();
-    flat(&samples, 4096, 6);
+    Usage::assert_flat(&samples, 4096, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered) + clients.len() * 2, "{accepted} for {answered} requests");
 }
@@ -336,7 +318,7 @@ fn successors_disturb_nobody() {
     }
     traffic.end();
     // Each process has just begun: what it takes is what the changes of all before it have left in the database.
-    flat(&samples, 4096, 12);
+    Usage::assert_flat(&samples, 4096, 12);
 }
 
 /// How many routes configurations have, and how many configurations follow each other.
@@ -368,7 +350,7 @@ fn load_all(node: &Node, backend: &Backend, load: impl Fn(usize)) {
     }
     let answered = traffic.end();
     // A route takes some 8 KiB with its service; what it took on its way may be kept for the next one.
-    flat(&samples, 1024 + routes, 6);
+    Usage::assert_flat(&samples, 1024 + routes, 6);
     assert!(backend.accepted() <= connections(answered), "{} for {answered} requests", backend.accepted());
 }
 
@@ -428,5 +410,5 @@ fn a_target_that_comes_and_goes_costs_nothing() {
     }
     traffic.end();
     // A step of 544 KiB was seen once, on a busy machine, and nothing after it: what each round costs is looked for.
-    flat(&samples, 1024, 6);
+    Usage::assert_flat(&samples, 1024, 6);
 }

@@ -19,8 +19,9 @@ struct Parts {
 }
 
 pub fn run(shell: &Shell) -> Result<(), String> {
-    let lasting =
-        ["soak", "garbage", "failover", "durability", "postgres"].into_iter().flat_map(|name| ["--test", name]);
+    let lasting = ["soak", "http2", "garbage", "failover", "durability", "postgres"]
+        .into_iter()
+        .flat_map(|name| ["--test", name]);
     let soak: Vec<_> = ["test", "--package", "blackbox"].into_iter().chain(lasting).collect();
     let mut parts = Parts::default();
     parts.run("test", || test::run(shell));

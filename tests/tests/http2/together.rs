@@ -1,10 +1,10 @@
-//! Clients of all protocols at once, while the configuration changes ten times a second and the node is reloaded and
-//! succeeded: nobody notices.
+//! Clients of many protocols at once, while the configuration changes ten times a second and the node is reloaded and
+//! succeeded: nobody notices, and nothing is left behind.
 
 use crate::client::{Connection, Over, request, whole};
 use crate::services::{Grpc, call};
 use blackbox::http::{self, form, json};
-use blackbox::{Backend, Node, PATIENCE, bascule, eventually, longer};
+use blackbox::{Backend, Node, PATIENCE, Usage, bascule, eventually, longer};
 use bytes::Bytes;
 use http::Connection as Http1;
 use rustix::process::Signal;
@@ -23,6 +23,8 @@ const MESSAGES: usize = 50;
 /// Clients that go on until they are told to end.
 struct Clients {
     stop: Arc<AtomicBool>,
+    /// Between what a client does and what it does next.
+    pause: Duration,
     running: Vec<(&'static str, Arc<AtomicUsize>, JoinHandle<()>)>,
 }
 
@@ -30,10 +32,10 @@ impl Clients {
     /// One more, which does that again and again; each time counts.
     fn add(&mut self, name: &'static str, work: impl FnOnce(&dyn Fn() -> bool) + Send + 'static) {
         let (stop, count) = (Arc::clone(&self.stop), Arc::<AtomicUsize>::default());
-        let counted = Arc::clone(&count);
+        let (counted, pause) = (Arc::clone(&count), self.pause);
         let goes_on = move || {
             counted.fetch_add(1, Ordering::SeqCst);
-            std::thread::park_timeout(PAUSE);
+            std::thread::park_timeout(pause);
             !stop.load(Ordering::SeqCst)
         };
         self.running.push((name, count, std::thread::spawn(move || work(&goes_on))));
@@ -182,49 +184,76 @@ fn change(node: &Node, number: usize) {
     http::get(node.proxy(), &format!("/at/{number}")).expect(200);
 }
 
+/// A node with services of all kinds, and what they are.
+struct Services {
+    node: Node,
+    _backend: Backend,
+    _grpc: Grpc,
+}
+
+impl Services {
+    fn start() -> Services {
+        let (backend, grpc, echo) = (Backend::start("b"), Grpc::start(), echo());
+        let node = Node::start(&[
+            ("proxy_listen", "127.0.0.1:0 http2, 127.0.0.1:0 ssl http2"),
+            ("stream_listen", "127.0.0.1:0"),
+            ("nginx_worker_processes", "2"),
+        ]);
+        let add = |service: &str, route: serde_json::Value| {
+            form(node.admin(), "POST", "/services", &format!("retries=0&{service}")).expect(201);
+            let name = service.split(['=', '&']).nth(1).unwrap();
+            json(node.admin(), "POST", &format!("/services/{name}/routes"), &route).expect(201);
+        };
+        add(&format!("name=stay&url=http://{}", backend.address), json!({ "paths": ["/stay"] }));
+        add(&format!("name=grpc&url=grpc://{}", grpc.address), json!({ "protocols": ["grpc"], "paths": ["/t.T/"] }));
+        add(&format!("name=chat&url=http://{echo}"), json!({ "paths": ["/chat"] }));
+        let port = node.stream(0).port();
+        add(&format!("name=tcp&url=tcp://{echo}"), json!({ "protocols": ["tcp"], "destinations": [{ "port": port }] }));
+        json(node.admin(), "POST", "/services/stay/routes", &json!({ "name": "moves", "paths": ["/at/0"] }))
+            .expect(201);
+        Services { node, _backend: backend, _grpc: grpc }
+    }
+
+    /// A client of each protocol, with such a pause.
+    fn clients(&self, pause: Duration) -> Clients {
+        let mut clients = Clients { stop: Arc::default(), pause, running: Vec::new() };
+        let (proxy, tls, streams) = (self.node.proxy(), self.node.proxy_tls(), self.node.stream(0));
+        clients.add("HTTP/1.1", move |goes_on| http1(proxy, goes_on));
+        clients.add("HTTP/2", move |goes_on| http2(proxy, Over::Plain, false, goes_on));
+        clients.add("HTTP/2 over TLS", move |goes_on| http2(tls, Over::Tls, false, goes_on));
+        clients.add("gRPC", move |goes_on| http2(proxy, Over::Plain, true, goes_on));
+        clients.add("WebSocket", move |goes_on| websocket(proxy, goes_on));
+        clients.add("streams", move |goes_on| stream(streams, goes_on));
+        clients.go_on(10);
+        clients
+    }
+
+    fn reload(&self) {
+        let mut reload = bascule();
+        assert!(reload.args(["reload", "--prefix"]).arg(self.node.prefix()).output().unwrap().status.success());
+    }
+}
+
+/// Makes so many changes, one each 100 ms, with something to do after each.
+fn changes(node: &Node, numbers: std::ops::Range<usize>, mut after: impl FnMut()) {
+    let mut next = Instant::now();
+    for number in numbers {
+        change(node, number);
+        after();
+        next += Duration::from_millis(100);
+        std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+    }
+}
+
 #[test]
 fn nobody_notices_changes_reloads_and_successors() {
-    let (rounds, backend, grpc, echo) = (longer(4), Backend::start("b"), Grpc::start(), echo());
-    let node = Node::start(&[
-        ("proxy_listen", "127.0.0.1:0 http2, 127.0.0.1:0 ssl http2"),
-        ("stream_listen", "127.0.0.1:0"),
-        ("nginx_worker_processes", "2"),
-    ]);
-    let add = |service: &str, route: serde_json::Value| {
-        form(node.admin(), "POST", "/services", &format!("retries=0&{service}")).expect(201);
-        let name = service.split(['=', '&']).nth(1).unwrap();
-        json(node.admin(), "POST", &format!("/services/{name}/routes"), &route).expect(201);
-    };
-    add(&format!("name=stay&url=http://{}", backend.address), json!({ "paths": ["/stay"] }));
-    add(&format!("name=grpc&url=grpc://{}", grpc.address), json!({ "protocols": ["grpc"], "paths": ["/t.T/"] }));
-    add(&format!("name=chat&url=http://{echo}"), json!({ "paths": ["/chat"] }));
-    let port = node.stream(0).port();
-    add(&format!("name=tcp&url=tcp://{echo}"), json!({ "protocols": ["tcp"], "destinations": [{ "port": port }] }));
-    json(node.admin(), "POST", "/services/stay/routes", &json!({ "name": "moves", "paths": ["/at/0"] })).expect(201);
-
-    let mut clients = Clients { stop: Arc::default(), running: Vec::new() };
-    let (proxy, tls, streams) = (node.proxy(), node.proxy_tls(), node.stream(0));
-    clients.add("HTTP/1.1", move |goes_on| http1(proxy, goes_on));
-    clients.add("HTTP/2", move |goes_on| http2(proxy, Over::Plain, false, goes_on));
-    clients.add("HTTP/2 over TLS", move |goes_on| http2(tls, Over::Tls, false, goes_on));
-    clients.add("gRPC", move |goes_on| http2(proxy, Over::Plain, true, goes_on));
-    clients.add("WebSocket", move |goes_on| websocket(proxy, goes_on));
-    clients.add("streams", move |goes_on| stream(streams, goes_on));
-    clients.go_on(10);
-
+    let (rounds, services) = (longer(4), Services::start());
+    let (node, clients) = (&services.node, services.clients(PAUSE));
     let process = || std::fs::read_to_string(node.prefix().join("pids/nginx.pid")).unwrap_or_default();
-    let mut number = 0;
     for round in 0..rounds {
-        let mut next = Instant::now();
-        for _ in 0..20 {
-            number += 1;
-            change(&node, number);
-            next += Duration::from_millis(100);
-            std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
-        }
+        changes(node, 20 * round + 1..20 * round + 21, || {});
         if round % 2 == 0 {
-            let mut reload = bascule();
-            assert!(reload.args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap().status.success());
+            services.reload();
         } else {
             let former = process();
             node.signal(Signal::USR2);
@@ -233,4 +262,22 @@ fn nobody_notices_changes_reloads_and_successors() {
         clients.go_on(10);
     }
     clients.end();
+}
+
+/// At length, ten minutes of all that the machine can do, with a change every 100 ms and a reload every ten seconds.
+#[test]
+fn clients_of_all_protocols_leave_nothing_behind() {
+    let is_short = longer(1) == 1;
+    let (reloads, number) = (longer(3), if is_short { 12 } else { 100 });
+    let services = Services::start();
+    let (node, clients) = (&services.node, services.clients(if is_short { PAUSE } else { Duration::ZERO }));
+    let mut samples = Vec::new();
+    for reload in 0..reloads {
+        changes(node, number * reload + 1..number * (reload + 1) + 1, || samples.push(Usage::of(node.pid())));
+        services.reload();
+        clients.go_on(10);
+    }
+    clients.end();
+    // Clients of WebSocket and streams come and go, and so do their services' connections.
+    Usage::assert_flat(&samples, 4096, 16);
 }
