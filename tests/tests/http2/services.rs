@@ -47,7 +47,7 @@ impl Grpc {
         Grpc { address, connections, reset, given_up }
     }
 
-    fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }

@@ -7,6 +7,7 @@ use super::context::RequestContext;
 use super::deadlines::Wait;
 use super::debug;
 use super::downstream::Downstream;
+use super::extended_connect;
 use super::payload::Payload;
 use super::recorded;
 use super::request;
@@ -44,7 +45,7 @@ pub(crate) enum Failed {
 }
 
 /// How a single try failed, and why in nginx's words.
-enum Failure {
+pub(super) enum Failure {
     /// Before anything of the request can have been read by the service.
     Unsent(Outcome, Cow<'static, str>),
     /// After it may have been.
@@ -311,7 +312,17 @@ async fn attempt(
     let worker = context.worker;
     let begun = this.started;
     let repeatable = exchange.request.method.is_retriable();
-    let pooled = if context.uses_kept { worker.pool.borrow_mut().take(key, begun) } else { None };
+    let tunnel = match request::may_tunnel(context, exchange) {
+        true => Box::pin(extended_connect::connection(context, downstream, key, (timeouts.connect, begun))).await?,
+        false => None,
+    };
+    let pooled = if let Some(tunnel) = tunnel {
+        Some(tunnel)
+    } else if context.uses_kept {
+        worker.pool.borrow_mut().take(key, begun)
+    } else {
+        None
+    };
     // What may not be sent twice is not sent into a connection that the service is just closing.
     let pooled = pooled.filter(|upstream| repeatable || !upstream.is_closed_now());
     let mut reused = pooled.is_some();
@@ -353,7 +364,7 @@ async fn attempt(
 }
 
 /// Makes a connection, unless the client goes away meanwhile. To be boxed: it is large, and most requests make none.
-async fn dial(
+pub(super) async fn dial(
     context: &RequestContext<'_>,
     downstream: &mut Downstream<'_>,
     key: &PoolKey,
@@ -456,6 +467,10 @@ async fn await_head(
                 Poll::Pending => break false,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(failure(&error))),
                 Poll::Ready(Ok(())) => match exchange.response.status {
+                    200..300 if upgrade && upstream.is_shared() => {
+                        extended_connect::complete(exchange);
+                        return Poll::Ready(Ok(()));
+                    }
                     101 if upgrade => return Poll::Ready(Ok(())),
                     101 => {
                         return Poll::Ready(Err(Failure::Invalid("upstream changed the protocol unasked".into())));

@@ -18,6 +18,7 @@ mod deadlines;
 mod debug;
 mod downstream;
 mod exchange;
+mod extended_connect;
 mod filters;
 mod held;
 mod multiplexed;

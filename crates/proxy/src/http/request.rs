@@ -208,6 +208,11 @@ pub(crate) fn goes_by_http2(context: &RequestContext<'_>, exchange: &Exchange) -
     is_grpc(exchange) || exchange.service.as_deref().is_some_and(|service| service.http2) && !is_upgrade(context)
 }
 
+/// Whether an upgrade may become a tunnel on a stream, of a service that takes such (RFC 8441).
+pub(crate) fn may_tunnel(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
+    is_upgrade(context) && exchange.service.as_deref().is_some_and(|service| service.http2)
+}
+
 /// Whether the request asks for an upgrade that we relay.
 pub(crate) fn is_upgrade(context: &RequestContext<'_>) -> bool {
     context.hop_by_hop.websocket && context.version >= Version::Http11

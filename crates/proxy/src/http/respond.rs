@@ -9,6 +9,7 @@ use super::deadlines::Wait;
 use super::debug;
 use super::downstream::Downstream;
 use super::exchange;
+use super::extended_connect;
 use super::filters;
 use super::own_lines::Told;
 use super::request;
@@ -363,7 +364,7 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let headers = shared.settings.headers;
     let timing = &exchange.timing;
     let (upstream, proxy) = (timing.upstream.unwrap_or_default(), timing.proxy.unwrap_or_default());
-    let by_http2 = request::goes_by_http2(context, exchange);
+    let by_http2 = request::goes_by_http2(context, exchange) || extended_connect::has_opened(exchange);
     let fields = &mut exchange.response.fields;
     if !fields.has(Known::Server) && headers.server {
         fields.append_known(Known::Server, shared.settings.token.as_bytes());

@@ -7,8 +7,11 @@ use super::downstream::Downstream;
 use super::exchange::Upgraded;
 use super::filters;
 use super::websocket::{Patience, Relay};
+use crate::balancer::Peer;
 use crate::chain::{self, Instance};
-use crate::tunnel::{End, Moved, Tunnel, Until};
+use crate::live::OpenConnection;
+use crate::tunnel::{End, Tunnel, Until};
+use crate::upstream::Upstream;
 use crate::worker::{Session, Worker};
 use sdk::Exchange;
 use std::rc::Rc;
@@ -28,18 +31,13 @@ pub(crate) async fn follow(
     let Upgraded { upstream, logging, filtering, framing, read_timeout } = upgraded;
     let mut exchange = detached(session);
     let (client, client_sent, timer) = connection.into_parts();
-    let moved = match upstream.into_parts() {
-        Some((service, service_sent, _counts)) if !framing.is_empty() => {
-            let ends = (End::Socket(client, client_sent), End::Socket(service, service_sent));
-            let relay = Relay::new(ends.0, ends.1, &mut exchange, &worker.shared.memory);
-            Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await
-        }
-        Some((service, service_sent, _counts)) => {
-            let (client, service) = (End::Socket(client, client_sent), End::Socket(service, service_sent));
-            let tunnel = Tunnel { client, service, idle: read_timeout, until: Until::EitherEnds };
-            tunnel.run(worker, &timer).await
-        }
-        None => Moved::default(),
+    let (client, (service, _counts)) = (End::Socket(client, client_sent), service_end(upstream));
+    let moved = if framing.is_empty() {
+        let tunnel = Tunnel { client, service, idle: read_timeout, until: Until::EitherEnds };
+        tunnel.run(worker, &timer).await
+    } else {
+        let relay = Relay::new(client, service, &mut exchange, &worker.shared.memory);
+        Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await
     };
     let traffic = Traffic { received: moved.up, sent: moved.down, heads: 0 };
     exchange.traffic.received += traffic.received;
@@ -62,19 +60,14 @@ pub(crate) async fn follow_stream(
 ) {
     let Upgraded { upstream, logging, filtering, framing, read_timeout } = upgraded;
     let mut exchange = detached(session);
-    match upstream.into_parts() {
-        Some((service, service_sent, _counts)) if !framing.is_empty() => {
-            let ends = (End::Stream(downstream.borrowed()), End::Socket(service, service_sent));
-            let relay = Relay::new(ends.0, ends.1, &mut exchange, &worker.shared.memory);
-            let timer = worker.timers.timer();
-            Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await;
-        }
-        Some((service, service_sent, _counts)) => {
-            let (client, service) = (End::Stream(downstream.borrowed()), End::Socket(service, service_sent));
-            let tunnel = Tunnel { client, service, idle: read_timeout, until: Until::ServiceEnds };
-            tunnel.run(worker, &worker.timers.timer()).await;
-        }
-        None => {}
+    let (client, (service, _counts)) = (End::Stream(downstream.borrowed()), service_end(upstream));
+    let timer = worker.timers.timer();
+    if framing.is_empty() {
+        let tunnel = Tunnel { client, service, idle: read_timeout, until: Until::ServiceEnds };
+        tunnel.run(worker, &timer).await;
+    } else {
+        let relay = Relay::new(client, service, &mut exchange, &worker.shared.memory);
+        Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await;
     }
     exchange.traffic = downstream.traffic();
     if let Some(line) = &mut line {
@@ -82,6 +75,14 @@ pub(crate) async fn follow_stream(
     }
     filters::upgrade_ended(&filtering, &mut exchange).await;
     log(line, worker, origin, &mut exchange, &logging);
+}
+
+/// The service's end, and what the connection counts for as long as the tunnel lasts; a stream has that itself.
+fn service_end(upstream: Upstream) -> (End<'static>, (Option<Peer>, Option<OpenConnection>)) {
+    match upstream.into_parts() {
+        Ok((socket, sent, counts)) => (End::Socket(socket, sent), counts),
+        Err(stream) => (End::Service(stream), (None, None)),
+    }
 }
 
 fn patience(worker: &Worker, idle: Duration) -> Patience {

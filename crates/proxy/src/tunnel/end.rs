@@ -1,6 +1,7 @@
 //! One end of a tunnel: a socket, or a stream of a connection with others.
 
 use crate::http::Downstream;
+use crate::upstream::Upstream;
 use std::io;
 use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
@@ -11,6 +12,8 @@ pub(crate) enum End<'a> {
     /// With what has been read of it.
     Socket(Stream, Buffer),
     Stream(Downstream<'a>),
+    /// A stream of a connection to a service.
+    Service(Box<Upstream>),
 }
 
 impl End<'_> {
@@ -27,6 +30,10 @@ impl End<'_> {
                 Ok(n) => Poll::Ready(Ok(n.unwrap_or(0))),
                 Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             },
+            End::Service(upstream) => match ready!(upstream.poll_content(cx)) {
+                Ok(n) => Poll::Ready(Ok(n.unwrap_or(0))),
+                Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            },
         }
     }
 
@@ -35,6 +42,7 @@ impl End<'_> {
         match self {
             End::Socket(_, buffer) => &buffer.data()[..n],
             End::Stream(downstream) => downstream.content(n),
+            End::Service(upstream) => upstream.content(n),
         }
     }
 
@@ -42,6 +50,7 @@ impl End<'_> {
         match self {
             End::Socket(_, buffer) => buffer.consume(n),
             End::Stream(downstream) => downstream.consume(n),
+            End::Service(upstream) => upstream.consume(n),
         }
     }
 
@@ -50,6 +59,7 @@ impl End<'_> {
         match self {
             End::Socket(stream, _) => stream.poll_write(cx, piece),
             End::Stream(downstream) => downstream.poll_write(cx, piece).map_ok(|()| piece.len()),
+            End::Service(upstream) => upstream.poll_write(cx, piece).map_ok(|()| piece.len()),
         }
     }
 
@@ -57,6 +67,7 @@ impl End<'_> {
         match self {
             End::Socket(stream, _) => stream.poll_flush(cx),
             End::Stream(downstream) => downstream.poll_flush(cx),
+            End::Service(upstream) => upstream.poll_flush(cx),
         }
     }
 
@@ -68,13 +79,17 @@ impl End<'_> {
                 downstream.finish(None);
                 downstream.poll_flush(cx)
             }
+            End::Service(upstream) => {
+                upstream.finish_tunnel();
+                Poll::Ready(Ok(()))
+            }
         }
     }
 
     /// Ready when a stream has been reset or is gone; a socket shows that when it is written to.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            End::Socket(..) => Poll::Pending,
+            End::Socket(..) | End::Service(_) => Poll::Pending,
             End::Stream(downstream) => downstream.poll_closed(cx),
         }
     }

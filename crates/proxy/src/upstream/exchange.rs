@@ -224,11 +224,31 @@ impl Upstream {
         matches!(&self.connection, Connection::Http1(connection) if connection.stream().is_closed_now())
     }
 
+    /// Whether it is an exchange of HTTP/2 whose service takes tunnels of WebSocket.
+    pub fn poll_takes_tunnels(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        match &self.connection {
+            Connection::Http1(_) => Poll::Ready(false),
+            Connection::Http2(part) => part.poll_takes_tunnels(cx),
+        }
+    }
+
+    /// Whether others may share the connection.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.connection, Connection::Http2(_))
+    }
+
+    /// Ends our side of a tunnel on a stream.
+    pub fn finish_tunnel(&mut self) {
+        if let Connection::Http2(part) = &mut self.connection {
+            part.stream.finish_tunnel();
+        }
+    }
+
     /// Gives up HTTP: the socket, what was read beyond the head, and what the connection counts for as long as they are
-    /// kept. `None`: it carries other exchanges, too.
-    pub fn into_parts(self) -> Option<(Stream, Buffer, (Option<Peer>, Option<OpenConnection>))> {
-        let Connection::Http1(connection) = self.connection else { return None };
+    /// kept. The error: it carries other exchanges, too.
+    pub fn into_parts(self) -> Result<(Stream, Buffer, (Option<Peer>, Option<OpenConnection>)), Box<Upstream>> {
+        let Connection::Http1(connection) = self.connection else { return Err(Box::new(self)) };
         let (stream, buffer) = connection.into_parts();
-        Some((stream, buffer, (self.peer, self.counted)))
+        Ok((stream, buffer, (self.peer, self.counted)))
     }
 }

@@ -77,6 +77,13 @@ impl Shared {
 }
 
 impl Part {
+    /// Whether the service takes tunnels of WebSocket.
+    pub fn poll_takes_tunnels(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let takes = ready!(self.stream.poll_takes_tunnels(cx));
+        self.hear();
+        Poll::Ready(takes)
+    }
+
     /// Reads the head of a response.
     pub fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), ResponseError>> {
         let read = ready!(self.stream.poll_head(cx, head));

@@ -1,9 +1,9 @@
 //! A connection to a service, and the exchanges on it.
 
 use super::head;
-use super::io::Io;
+use super::io::{Io, Service};
 use super::sending::Sending;
-use super::unread::{self, Unread};
+use super::unread;
 use crate::h1::{ContentError, OutgoingRequest, ResponseError};
 use crate::message::{Fields, Framing, Known, ResponseHead};
 use crate::net::{Buffer, Stream};
@@ -35,7 +35,7 @@ const NOT_HTTP2: &str = "an answer of HTTP/1.1";
 #[derive(Clone)]
 pub struct ClientConnection {
     send: SendRequest<Bytes>,
-    unread: Rc<Unread>,
+    service: Rc<Service>,
 }
 
 /// What a connection does; it moves only while this is polled. Ready when the connection is over.
@@ -44,7 +44,9 @@ pub type Driver = Pin<Box<dyn Future<Output = Result<(), h2::Error>>>>;
 /// One exchange on a connection with others. Dropped before it is over, it is cut off (`RST_STREAM`).
 pub struct ClientStream {
     send: SendRequest<Bytes>,
-    unread: Rc<Unread>,
+    service: Rc<Service>,
+    /// A tunnel is asked for: nothing ends the request before the tunnel does.
+    tunnel: bool,
     /// From the beginning of the request on.
     stream: Option<Rc<unread::Stream>>,
     request: Option<Sending>,
@@ -62,7 +64,7 @@ pub struct ClientStream {
 impl ClientConnection {
     /// Takes a connection that was just made. `head`: the most octets of a response's head. `begun` is an empty buffer.
     pub async fn begin(stream: Stream, begun: Buffer, head: u32) -> Result<(ClientConnection, Driver), h2::Error> {
-        let unread = Rc::<Unread>::default();
+        let service = Rc::<Service>::default();
         let (send, mut connection) = h2::client::Builder::new()
             .enable_push(false)
             .max_header_list_size(head)
@@ -71,18 +73,19 @@ impl ClientConnection {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(STREAMS)
             .data_frame_budget(SMALL_FRAMES)
-            .handshake(Io::to_service(stream, begun, Rc::clone(&unread)))
+            .handshake(Io::to_service(stream, begun, Rc::clone(&service)))
             .await?;
-        let streams = Rc::clone(&unread);
+        let seen = Rc::clone(&service);
         let driver = poll_fn(move |cx| {
             loop {
                 let polled = Pin::new(&mut connection).poll(cx);
-                if polled.is_ready() || !streams.end_greatest() {
+                seen.settled.read(polled.is_ready());
+                if polled.is_ready() || !seen.unread.end_greatest() {
                     return polled;
                 }
             }
         });
-        Ok((ClientConnection { send, unread }, Box::pin(driver)))
+        Ok((ClientConnection { send, service }, Box::pin(driver)))
     }
 
     /// How many exchanges the service takes at a time.
@@ -94,7 +97,8 @@ impl ClientConnection {
     pub fn stream(&self) -> ClientStream {
         ClientStream {
             send: self.send.clone(),
-            unread: Rc::clone(&self.unread),
+            service: Rc::clone(&self.service),
+            tunnel: false,
             stream: None,
             request: None,
             response: None,
@@ -108,16 +112,23 @@ impl ClientConnection {
 }
 
 impl ClientStream {
-    /// Begins a request.
+    /// Whether the service takes tunnels of WebSocket (RFC 8441): known when its settings have come.
+    pub fn poll_takes_tunnels(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        ready!(self.service.settled.poll_known(cx));
+        Poll::Ready(self.send.is_extended_connect_protocol_enabled())
+    }
+
+    /// Begins a request; one for WebSocket asks for a tunnel.
     pub fn start_request(&mut self, request: &OutgoingRequest<'_>, tls: bool) {
-        let ends = matches!(request.framing, Framing::Empty | Framing::Length(0));
+        self.tunnel = request.websocket;
+        let ends = matches!(request.framing, Framing::Empty | Framing::Length(0)) && !self.tunnel;
         let sent = match head::outgoing(request, tls) {
             Some(head) => self.send.send_request(head, ends).map_err(response_error),
             None => Err(ResponseError::Unsendable),
         };
         match sent {
             Ok((response, stream)) => {
-                let stream = self.unread.begin(stream);
+                let stream = self.service.unread.begin(stream);
                 self.response = Some(response);
                 self.request = Some(Sending::new(Rc::clone(&stream), ends));
                 self.stream = Some(stream);
@@ -135,9 +146,17 @@ impl ClientStream {
         }
     }
 
-    /// Ends the request's content.
+    /// Ends the request's content; a tunnel goes on.
     pub fn finish(&mut self, trailers: Option<&Fields>) {
-        self.request.iter_mut().for_each(|request| request.finish(trailers));
+        if !self.tunnel {
+            self.request.iter_mut().for_each(|request| request.finish(trailers));
+        }
+    }
+
+    /// Ends our side of a tunnel.
+    pub fn finish_tunnel(&mut self) {
+        self.tunnel = false;
+        self.finish(None);
     }
 
     /// Reads the head of a response; interim ones come one by one before the final one.
@@ -162,6 +181,10 @@ impl ClientStream {
             stream.content.replace(Some(content));
         }
         self.response = None;
+        if !matches!(head.status, 200..300) {
+            // No tunnel was opened.
+            self.finish_tunnel();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -177,7 +200,7 @@ impl ClientStream {
             match ready!(content.poll_data(cx)) {
                 Some(Ok(piece)) => {
                     self.piece = piece;
-                    self.unread.read(stream);
+                    self.service.unread.read(stream);
                 }
                 Some(Err(error)) => return Poll::Ready(Err(content_error(error))),
                 None => {
@@ -223,7 +246,7 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        self.stream.iter().for_each(|stream| self.unread.forget(stream));
+        self.stream.iter().for_each(|stream| self.service.unread.forget(stream));
     }
 }
 

@@ -19,9 +19,8 @@ impl EmptyFrames {
         &self.held
     }
 
-    /// Moves the octets together that go on; how many they are. `content` is told whose content begins, for each frame
-    /// of it.
-    pub fn take_out(&mut self, octets: &mut [u8], mut content: impl FnMut(u32)) -> usize {
+    /// Moves the octets together that go on; how many they are. `look` sees the beginning of each frame that does.
+    pub fn take_out(&mut self, octets: &mut [u8], mut look: impl FnMut(&Header)) -> usize {
         let (mut from, mut to) = (0, 0);
         loop {
             let n = self.left.min(octets.len() - from);
@@ -33,9 +32,7 @@ impl EmptyFrames {
                 Some(header) if header.kind == DATA && header.length == 0 && !header.has(END_STREAM) => from += HEADER,
                 Some(header) => {
                     self.left = HEADER + header.length;
-                    if header.kind == DATA {
-                        content(header.stream);
-                    }
+                    look(&header);
                 }
                 None => break,
             }
@@ -77,7 +74,7 @@ mod tests {
             let (mut frames, mut got, mut pieces) = (EmptyFrames::default(), Vec::new(), 0);
             for piece in all.chunks(size) {
                 let mut octets = [frames.held(), piece].concat();
-                let kept = frames.take_out(&mut octets, |_| pieces += 1);
+                let kept = frames.take_out(&mut octets, |header| pieces += usize::from(header.kind == DATA));
                 got.extend_from_slice(&octets[..kept]);
             }
             assert_eq!(got, expected, "in pieces of {size}");

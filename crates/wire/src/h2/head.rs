@@ -3,6 +3,7 @@
 use crate::h1::{self, OutgoingRequest};
 use crate::message::{Fields, Framing, Known, ResponseHead, Version};
 use crate::pseudo;
+use h2::ext::Protocol;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// A request's head as it is sent; `None` when it cannot be.
@@ -18,6 +19,13 @@ pub(super) fn outgoing(request: &OutgoingRequest<'_>, tls: bool) -> Option<http:
         http::Uri::builder().scheme(scheme).authority(authority).path_and_query(target.as_str()).build().ok()?;
     lines(request.fields, head.headers_mut());
     head.headers_mut().remove(http::header::HOST);
+    if request.websocket {
+        // RFC 8441, sections 4 and 5.
+        *head.method_mut() = http::Method::CONNECT;
+        head.extensions_mut().insert(Protocol::from_static("websocket"));
+        head.headers_mut().remove(http::header::SEC_WEBSOCKET_KEY);
+        return Some(head);
+    }
     // gRPC wants it said, and we take them whatever the client does.
     head.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
     Some(head)
@@ -101,5 +109,18 @@ mod tests {
         let target = request(b"GET", "/<`>é", Some(r#"q={"a":[1,"|^"]}"#)).unwrap().uri().to_string();
         assert_eq!(target, "https://a.test:1/%3C%60%3Eé?q={%22a%22:[1,%22|^%22]}");
         assert!(request(b"GET", "/ ", None).is_none());
+    }
+
+    #[test]
+    fn tunnels() {
+        let lines = [("Host", "a.test"), ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("X-A", "1")];
+        let fields: Fields = [&lines[..], &[("Sec-WebSocket-Key", "x")]].concat().into_iter().collect();
+        let (method, path, framing) = (&b"GET"[..], "/chat", Framing::Empty);
+        let request = OutgoingRequest { method, path, query: None, fields: &fields, framing, websocket: true };
+        let head = outgoing(&request, false).unwrap();
+        assert_eq!(head.method(), http::Method::CONNECT);
+        assert_eq!(head.uri().to_string(), "http://a.test/chat");
+        assert_eq!(head.extensions().get::<Protocol>().map(Protocol::as_str), Some("websocket"));
+        assert_eq!(text(&super::fields(head.headers())), "x-a: 1;");
     }
 }

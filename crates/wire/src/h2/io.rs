@@ -1,6 +1,8 @@
 //! A connection's octets as the `h2` crate and the end of a connection read and write them.
 
 use super::empty_frames::EmptyFrames;
+use super::frame::{ACK, DATA, SETTINGS};
+use super::settled::Settled;
 use super::unread::Unread;
 use crate::net::{Buffer, Stream};
 use std::io::{self, IoSlice};
@@ -21,9 +23,16 @@ pub(super) struct Io {
     /// A service has not said anything: its first octets show when it speaks an earlier version.
     unheard: bool,
     /// Of a service.
-    frames: Option<(EmptyFrames, Rc<Unread>)>,
+    frames: Option<(EmptyFrames, Rc<Service>)>,
     /// What was read and found no room.
     spare: Vec<u8>,
+}
+
+/// What is seen of a service before the `h2` crate looks at it.
+#[derive(Default)]
+pub(super) struct Service {
+    pub unread: Unread,
+    pub settled: Settled,
 }
 
 impl Io {
@@ -32,8 +41,8 @@ impl Io {
     }
 
     /// A connection to a service that was just made.
-    pub fn to_service(stream: Stream, begun: Buffer, unread: Rc<Unread>) -> Io {
-        Io { stream, begun, unheard: true, frames: Some((EmptyFrames::default(), unread)), spare: Vec::new() }
+    pub fn to_service(stream: Stream, begun: Buffer, service: Rc<Service>) -> Io {
+        Io { stream, begun, unheard: true, frames: Some((EmptyFrames::default(), service)), spare: Vec::new() }
     }
 
     /// Reads what has come, without frames that say nothing; whether there may be more.
@@ -55,8 +64,12 @@ impl Io {
         if self.is_earlier_version(&space.filled()[before..]) {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        if let Some((frames, unread)) = &mut self.frames {
-            let kept = frames.take_out(&mut space.filled_mut()[before..], |stream| unread.receive(stream));
+        if let Some((frames, service)) = &mut self.frames {
+            let kept = frames.take_out(&mut space.filled_mut()[before..], |header| match header.kind {
+                DATA => service.unread.receive(header.stream),
+                SETTINGS if !header.has(ACK) => service.settled.see(),
+                _ => {}
+            });
             space.set_filled(before + kept);
         }
         Poll::Ready(Ok(true))
@@ -70,7 +83,7 @@ impl Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.frames.as_ref().is_some_and(|(_, unread)| unread.is_excessive()) {
+        if self.frames.as_ref().is_some_and(|(_, service)| service.unread.is_excessive()) {
             // Who drives the connection ends a stream, and comes again.
             return Poll::Pending;
         }

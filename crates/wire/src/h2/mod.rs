@@ -14,6 +14,7 @@ mod pool;
 mod receiving;
 mod section;
 mod sending;
+mod settled;
 mod shared;
 mod stream;
 mod unread;
