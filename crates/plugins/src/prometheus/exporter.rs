@@ -15,6 +15,15 @@ pub struct Exporter {
     /// The instances that there are, and those of them that want upstreams to be shown.
     instances: AtomicUsize,
     showing_upstreams: AtomicUsize,
+    showing_filters: AtomicUsize,
+}
+
+/// What an instance wants to be shown beside what is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    pub upstreams: bool,
+    /// What filters in WebAssembly count.
+    pub filters: bool,
 }
 
 /// Kong tells its HTTP and its stream side apart.
@@ -26,16 +35,18 @@ const STATES: [&str; 4] = ["healthchecks_off", "healthy", "unhealthy", "dns_erro
 
 impl Exporter {
     /// An instance was configured.
-    pub fn enter(&self, env: &Env, shows_upstreams: bool) {
+    pub fn enter(&self, env: &Env, shows: Shown) {
         self.families.get_or_init(|| Families::new(env.metrics()));
         self.instances.fetch_add(1, Relaxed);
-        self.showing_upstreams.fetch_add(usize::from(shows_upstreams), Relaxed);
+        self.showing_upstreams.fetch_add(usize::from(shows.upstreams), Relaxed);
+        self.showing_filters.fetch_add(usize::from(shows.filters), Relaxed);
     }
 
     /// An instance is gone.
-    pub fn leave(&self, shows_upstreams: bool) {
+    pub fn leave(&self, shows: Shown) {
         self.instances.fetch_sub(1, Relaxed);
-        self.showing_upstreams.fetch_sub(usize::from(shows_upstreams), Relaxed);
+        self.showing_upstreams.fetch_sub(usize::from(shows.upstreams), Relaxed);
+        self.showing_filters.fetch_sub(usize::from(shows.filters), Relaxed);
     }
 
     /// Counts a request that is over.
@@ -71,7 +82,11 @@ impl Exporter {
             out.begin(errors, Kind::Counter, "Number of nginx-lua-prometheus errors");
             out.sample(errors, &[], env.metrics().refused() as f64);
         }
-        out.finish()
+        let mut text = out.finish();
+        if self.showing_filters.load(Relaxed) > 0 {
+            text.push_str(&sdk::filters::metrics().unwrap_or_default());
+        }
+        text
     }
 }
 

@@ -3,7 +3,7 @@
 mod exporter;
 mod series;
 
-use exporter::Exporter;
+use exporter::{Exporter, Shown};
 use sdk::{
     AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Config, Env, Exchange, Phases, Plugin, PluginKind, entities,
 };
@@ -16,7 +16,7 @@ pub struct Prometheus;
 struct Instance {
     exporter: Arc<Exporter>,
     wanted: Wanted,
-    shows_upstreams: bool,
+    shows: Shown,
     /// What is asked for and never counted.
     idle: Vec<&'static str>,
 }
@@ -48,8 +48,8 @@ impl PluginKind for Prometheus {
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
         let exporter = env.shared::<Exporter>();
-        let shows_upstreams = config.flag("upstream_health_metrics");
-        exporter.enter(env, shows_upstreams);
+        let shows = Shown { upstreams: config.flag("upstream_health_metrics"), filters: config.flag("wasm_metrics") };
+        exporter.enter(env, shows);
         Ok(Box::new(Instance {
             exporter,
             wanted: Wanted {
@@ -58,8 +58,11 @@ impl PluginKind for Prometheus {
                 bandwidth: config.flag("bandwidth_metrics"),
                 consumer: config.flag("per_consumer"),
             },
-            shows_upstreams,
-            idle: ["ai_metrics", "wasm_metrics"].into_iter().filter(|field| config.flag(field)).collect(),
+            shows,
+            idle: ["ai_metrics", "wasm_metrics"]
+                .into_iter()
+                .filter(|field| config.flag(field) && !(*field == "wasm_metrics" && sdk::filters::are_run()))
+                .collect(),
         }))
     }
 
@@ -85,7 +88,7 @@ impl Plugin for Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.exporter.leave(self.shows_upstreams);
+        self.exporter.leave(self.shows);
     }
 }
 
