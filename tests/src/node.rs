@@ -39,6 +39,9 @@ pub fn binary() -> &'static Path {
         if profile.ends_with("release") {
             build.arg("--release");
         }
+        if cfg!(feature = "wasm") {
+            build.args(["--features", "wasm"]);
+        }
         assert!(build.status().expect("cargo can be run").success(), "the program does not build");
         profile.join("bascule")
     })

@@ -13,6 +13,8 @@ pub struct Scripted {
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// The request line.
+    pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// Where it came from.
@@ -69,7 +71,7 @@ fn converse(stream: TcpStream, answer: &[u8], seen: &Mutex<Vec<Seen>>) -> std::i
         if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let mut request = Seen { headers: Vec::new(), body: Vec::new(), peer };
+        let mut request = Seen { line: line.trim_end().to_owned(), headers: Vec::new(), body: Vec::new(), peer };
         loop {
             let mut line = String::new();
             reader.read_line(&mut line)?;

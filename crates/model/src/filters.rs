@@ -15,8 +15,8 @@ pub struct FilterSchema {
 const ENTITY: &str = "filter_chains";
 
 impl Catalog {
-    /// Lets `filter_chains` name these filters. `judge` checks a record of one (`name` and `config`), whose name is that
-    /// of one of them.
+    /// Lets `filter_chains` name these filters. `judge` checks a record of one (`name` and `config`), whose name is
+    /// that of one of them.
     pub fn enable_filters(&mut self, filters: Vec<FilterSchema>, judge: &'static dyn Foreign) -> Result<(), String> {
         let mut text: Value =
             serde_json::from_str(crate::entities::FILTER_CHAIN).map_err(|error| format!("{ENTITY}: {error}"))?;

@@ -57,7 +57,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     config::add(&mut drafts);
     clustering::add(&mut drafts);
     debug::add(&mut drafts);
-    filter_chains::add(&mut drafts);
+    filter_chains::add(&mut drafts, catalog);
     workspaces::add(&mut drafts, catalog);
     of_plugins.iter().filter(|e| e.on_admin).for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
     rbac::add(&mut drafts, catalog);

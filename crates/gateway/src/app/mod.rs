@@ -9,6 +9,7 @@ pub mod database;
 pub mod declarative;
 mod expressions;
 mod facts;
+mod filters;
 mod hooks;
 pub mod instance;
 mod interfaces;
@@ -233,7 +234,8 @@ impl Running {
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
         let control = Handle::current();
-        let plane = Plane::bind(&settings, kinds, env.clone(), control, &access_logs, inherited)?;
+        let acting = filters::acting(&settings, kinds)?;
+        let plane = Plane::bind(&settings, acting, env.clone(), control, &access_logs, inherited)?;
         let plane = Arc::new(plane);
         let interfaces = Interfaces::bind(&settings, inherited).await?;
         if kept.is_none() {
@@ -244,6 +246,7 @@ impl Running {
         access_logs.connect(&env)?;
         let login = settings.login.as_ref().map(|plugin| Login::new(plugin, &env)).transpose()?;
         lua::surround(&settings, &env, &names);
+        filters::surround(&settings, &env, &names);
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
         lua::open_vaults(&secrets);
         let stapler = Stapler::new(&env, plane::responder(&settings)?);

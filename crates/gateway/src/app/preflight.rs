@@ -2,7 +2,7 @@
 //! here, and so does the node itself, so that none of them takes what another refuses.
 
 use super::login::Login;
-use super::{certificates, declarative, plane, prefix};
+use super::{certificates, declarative, filters, plane, prefix};
 #[cfg(feature = "lua")]
 use crate::settings::nginx;
 use crate::settings::{Settings, tls};
@@ -211,6 +211,7 @@ pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result
     for kind in kinds {
         sdk::register(*kind, &mut catalog)?;
     }
+    filters::describe(settings, &mut catalog)?;
     vaults::register(&enabled_vaults(settings)?, &mut catalog)?;
     Ok(catalog)
 }

@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Files that settings name, as they were when they were read.
 #[derive(PartialEq, Eq)]
@@ -18,12 +18,26 @@ impl ReadOnce {
         let names = ["json", "html", "xml", "plain"].map(|format| format!("error_template_{format}"));
         let hosts = ["dns_hostsfile", "resolver_hosts_file"].map(str::to_owned);
         let paths = names.iter().chain(&hosts).map(|name| settings.text(name)).filter(|path| !path.is_empty());
-        let version = |path: &str| {
+        let version = |path: &Path| {
             let file = fs::metadata(path).ok()?;
             Some((file.size(), file.mtime(), file.mtime_nsec(), file.ino()))
         };
-        ReadOnce(paths.map(|path| (PathBuf::from(path), version(path))).collect())
+        let paths = paths.map(PathBuf::from).chain(filters(settings));
+        ReadOnce(paths.map(|path| (path.clone(), version(&path))).collect())
     }
+}
+
+/// Filters in WebAssembly, and what is said of them.
+fn filters(settings: &Settings) -> Vec<PathBuf> {
+    let folder = settings.text("wasm_filters_path");
+    if !settings.flag("wasm") || folder.is_empty() {
+        return Vec::new();
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "wasm" || extension == "json"));
+    files.sort();
+    files
 }
 
 #[cfg(test)]

@@ -419,8 +419,8 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
 /// Keys without effect whose owner would miss what they stand for, and should know.
 fn missed(settings: &Settings) -> Vec<String> {
     const MISSED: &[&str] = match cfg!(feature = "lua") {
-        true => &["nginx_user", "proxy_server", "wasm"],
-        false => &["nginx_user", "pluginserver_names", "proxy_server", "wasm"],
+        true => &["nginx_user", "proxy_server"],
+        false => &["nginx_user", "pluginserver_names", "proxy_server"],
     };
     let off = |name: &str| {
         settings.text(name).is_empty()
@@ -431,11 +431,15 @@ fn missed(settings: &Settings) -> Vec<String> {
         names.iter().copied().filter(|name| settings.is_given(name) && !off(name)).collect::<Vec<_>>()
     };
     let missed = given(MISSED).into_iter().map(|name| format!("the setting '{name}' has no effect in this version"));
+    const TAKEN: [&str; 2] = ["nginx_wasm_shm_kv", "nginx_wasm_main_shm_kv"];
+    let is_idle = |key: &&String| key.starts_with("nginx_wasm_") && !TAKEN.contains(&key.as_str());
+    let of_filters = settings.loaded.given.keys().filter(is_idle).filter(|_| settings.flag("wasm"));
+    let of_filters = of_filters.map(|name| format!("the setting '{name}' has no effect in this version"));
     let alone = settings.admin_listen.is_empty() && settings.is_given("admin_gui_listen") && !off("admin_gui_listen");
     let alone = alone
         .then(|| "the manager won't be functional because the Admin API is not listened on any interface".to_owned());
     let files =
         if settings.dbless() { Vec::new() } else { given(&["declarative_config", "declarative_config_string"]) };
     let files = files.into_iter().map(|name| format!("the setting '{name}' has no effect unless database = off"));
-    missed.chain(files).chain(alone).collect()
+    missed.chain(of_filters).chain(files).chain(alone).collect()
 }

@@ -167,6 +167,12 @@ impl Settings {
         given.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    /// A size for a key that is named freely, where it was given.
+    pub fn free_size(&self, name: &str) -> Result<Option<usize>, String> {
+        let Some(text) = self.loaded.given.get(name) else { return Ok(None) };
+        usize::try_from(value::size(name, text)?).map(Some).map_err(|_| format!("{name}: too large"))
+    }
+
     /// Whether the operator gave the setting a value.
     pub fn is_given(&self, name: &str) -> bool {
         self.loaded.given.contains_key(name)

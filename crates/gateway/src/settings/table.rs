@@ -783,11 +783,26 @@ pub const SECTIONS: &[Section] = &[
                     socket (`<name>.socket` in the prefix), `_timeout` how long it may take for an event, in \
                     milliseconds (60000).",
             ),
-            boolean("wasm", "off", "Whether WebAssembly filters are run.").inert(),
-            text("wasm_filters_path", "", "Directory of the filters.").inert(),
+            boolean(
+                "wasm",
+                "off",
+                "Whether filters in WebAssembly are run (proxy-wasm). Needs a program that was built with the feature \
+                    `wasm`; any other refuses to start.",
+            ),
+            text("wasm_filters_path", "", "Directory of the filters: `NAME.wasm`, with `NAME.meta.json` beside it."),
             text("wasm_dynamic_module", "", "Kong's WebAssembly module.").inert(),
-            list("wasm_filters", "bundled,user", "Filters that can be configured.").inert(),
-            text("nginx_wasm_main_shm_kv", "", "Memory shared by filters.").inert(),
+            list(
+                "wasm_filters",
+                "bundled,user",
+                "Filters of that directory that can be configured: `user` (all), names, or `off`. There are no \
+                    `bundled` ones.",
+            ),
+            text(
+                "nginx_wasm_main_shm_kv",
+                "",
+                "How much data filters share, such as `5m` (16 MiB); `nginx_wasm_shm_kv` is the same. Other keys that \
+                    begin with `nginx_wasm_` have no effect.",
+            ),
         ],
     },
     Section {

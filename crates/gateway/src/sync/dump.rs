@@ -50,7 +50,8 @@ pub fn dump(state: &State, catalog: &Catalog, workspace: Option<&str>, tags: &[S
         file.insert("_transform".to_owned(), false.into());
     }
     // Whatever stands inside of others comes before those.
-    let schemas: Vec<&Schema> = catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(schema)).collect();
+    let schemas: Vec<&Schema> =
+        catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(catalog, schema)).collect();
     let mut lists = BTreeMap::new();
     for schema in schemas.iter().rev() {
         lists.insert(schema.name.as_str(), dump.entries(schema, tags));

@@ -54,7 +54,7 @@ impl Plan {
         let mut wanted: Vec<(&Schema, Record, Option<&Record>)> = Vec::new();
         let transform = desired.entities.transform;
         for (entity, declared) in desired.entities.lists {
-            let Some(schema) = catalog.entity(&entity).filter(|schema| is_configuration(schema)) else {
+            let Some(schema) = catalog.entity(&entity).filter(|schema| is_configuration(catalog, schema)) else {
                 return Err(format!("{entity} cannot be set by the Admin API"));
             };
             let known = Known::new(schema, current.of(&entity));
@@ -282,7 +282,8 @@ fn references(schema: &Schema, record: &Record) -> Vec<String> {
 
 /// All records of a node, each behind those that refer to it.
 fn dependents_first<'a>(current: &'a State, catalog: &'a Catalog) -> Vec<(&'a Schema, &'a Record)> {
-    let schemas: Vec<&Schema> = catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(schema)).collect();
+    let schemas: Vec<&Schema> =
+        catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(catalog, schema)).collect();
     let of = |schema: &'a Schema| current.of(&schema.name).iter().map(move |record| (schema, record));
     schemas.into_iter().rev().flat_map(of).collect()
 }

@@ -17,7 +17,7 @@ impl State {
     pub async fn fetch(remote: &Remote, catalog: &Catalog, tags: &[String]) -> Result<State, String> {
         remote.check().await?;
         let mut state = State::default();
-        for schema in catalog.entities().filter(|schema| is_configuration(schema)) {
+        for schema in catalog.entities().filter(|schema| is_configuration(catalog, schema)) {
             let tags = if schema.field("tags").is_some() { tags } else { &[] };
             let records = if schema.name == "targets" {
                 state.fetch_inside(remote, "upstreams", "targets", tags).await?
@@ -45,7 +45,11 @@ impl State {
 
     /// The entities of such records.
     pub fn entities(catalog: &Catalog) -> Vec<String> {
-        catalog.entities().filter(|schema| is_configuration(schema)).map(|schema| schema.name.clone()).collect()
+        catalog
+            .entities()
+            .filter(|schema| is_configuration(catalog, schema))
+            .map(|schema| schema.name.clone())
+            .collect()
     }
 
     /// Those of an entity.
@@ -83,8 +87,12 @@ impl State {
 }
 
 /// Whether an entity is what operators configure, and not what a node keeps for itself or for requests.
-pub(super) fn is_configuration(schema: &Schema) -> bool {
-    const OTHERS: [&str; 5] = ["workspaces", "parameters", "tags", "clustering_data_planes", "filter_chains"];
+pub(super) fn is_configuration(catalog: &Catalog, schema: &Schema) -> bool {
+    const OTHERS: [&str; 4] = ["workspaces", "parameters", "tags", "clustering_data_planes"];
+    // Where no filters are run, the Admin API knows nothing of their chains.
+    if schema.name == "filter_chains" && catalog.filters().is_none() {
+        return false;
+    }
     let listed = schema.generate_admin_api() || ["targets", MEMBERSHIPS].contains(&schema.name.as_str());
     listed && schema.db_export() && schema.in_snapshot() && !OTHERS.contains(&schema.name.as_str())
 }

@@ -6,6 +6,7 @@
 mod compile;
 mod consumers;
 mod credentials;
+mod filter_chains;
 mod groups;
 mod hash_index;
 mod partials;

@@ -45,7 +45,7 @@ impl State {
         batch.touch(instance.route.as_ref(), instance.service.as_ref());
         let degraded = panic::caught(|| instance.plugin.degraded()).unwrap_or_else(Some);
         if let Some(reason) = degraded {
-            next.degrade("plugins", id, change.record, Effect::Limited, reason);
+            next.degrade(change.entity, id, change.record, Effect::Limited, reason);
         }
         self.scopes.put(Arc::new(instance));
         Ok(())

@@ -258,6 +258,7 @@ impl State {
             }
             "partials" => return self.take_partial(id, record, deleted, next, batch),
             "plugins" => return self.take_plugin(change, next, batch),
+            "filter_chains" => return self.take_filter_chain(change, next, batch),
             "certificates" => {
                 batch.certificates.insert(id);
                 return next.certificates.take_certificate(record, deleted, self.former_certificates.as_ref());

@@ -36,6 +36,7 @@ impl State {
                 "upstreams" => self.settle_upstream(id, &record, former),
                 "targets" => self.settle_target(id, &record, former),
                 "plugins" => self.settle_plugin(id, &record, former, batch),
+                "filter_chains" => self.settle_filter_chain(id, &record, former, batch),
                 "consumers" => next.settle_consumer(id, current),
                 "consumer_groups" => next.settle_group(id, &record, current),
                 "consumer_group_consumers" => self.settle_membership(id, former, next).unwrap_or_else(|| {

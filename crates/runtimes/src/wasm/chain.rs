@@ -6,7 +6,7 @@ use super::vm::Turn;
 use super::workers::{self, Machine};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use sdk::{Answer, Bytes, Exchange, Filtered, Framing, Known, Phases, Plugin, RequestBody, Source, Step};
+use sdk::{Answer, Bytes, Exchange, Filtered, Framing, Known, Phases, Plugin, RequestBody, Step};
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ struct Stream {
     /// What the client gets in place of the response's content.
     replaced: Option<Bytes>,
     is_over: bool,
+    /// A filter has failed on it: no other is called.
+    has_failed: bool,
 }
 
 /// Where a request is among filters.
@@ -90,6 +92,7 @@ impl Chain {
             held: vec![Bytes::new(); self.specs.len()],
             replaced: None,
             is_over: false,
+            has_failed: false,
         };
         let contexts = Arc::clone(&stream.contexts);
         if exchange.state::<Streams>().is_none() {
@@ -107,7 +110,8 @@ impl Chain {
 
     fn contexts(&self, exchange: &mut Exchange) -> Option<Arc<[(u64, u32)]>> {
         // One that could not be begun whole acts no further.
-        let stream = self.stream(exchange).filter(|stream| stream.contexts.len() == self.specs.len())?;
+        let is_whole = |stream: &&mut Stream| stream.contexts.len() == self.specs.len() && !stream.has_failed;
+        let stream = self.stream(exchange).filter(is_whole)?;
         Some(Arc::clone(&stream.contexts))
     }
 
@@ -251,13 +255,27 @@ impl Chain {
         }
     }
 
+    /// A filter has failed on an exchange: the others have nothing more to do with it.
+    fn fail(&self, exchange: &mut Exchange, error: &str) {
+        tell(exchange, error);
+        if let Some(stream) = self.stream(exchange) {
+            stream.has_failed = true;
+        }
+    }
+
+    /// The same of a request.
+    fn refuse(&self, exchange: &mut Exchange, error: &str) -> Step<'static> {
+        self.fail(exchange, error);
+        Step::Answer(Answer::unexpected(exchange))
+    }
+
     /// What has come of the head of a response.
     fn settle_response(&self, exchange: &mut Exchange, result: Result<Option<Answer>, String>) {
         match result {
             Ok(None) => {}
             Ok(Some(answer)) => self.replace(exchange, answer),
             Err(error) => {
-                tell(exchange, &error);
+                self.fail(exchange, &error);
                 let answer = Answer::unexpected(exchange);
                 self.replace(exchange, answer);
             }
@@ -340,10 +358,10 @@ impl Plugin for Chain {
                 match self.follow(exchange, &contexts, position, progress).await {
                     Ok(None) => Step::Next,
                     Ok(Some(answer)) => Step::Answer(answer),
-                    Err(error) => failed(exchange, &error),
+                    Err(error) => self.refuse(exchange, &error),
                 }
             })),
-            Err(error) => failed(exchange, &error),
+            Err(error) => self.refuse(exchange, &error),
         }
     }
 
@@ -375,7 +393,7 @@ impl Plugin for Chain {
         match self.content(exchange, &contexts, piece, last) {
             Ok(piece) => piece,
             Err(error) => {
-                tell(exchange, &error);
+                self.fail(exchange, &error);
                 exchange.fail_filter();
                 Bytes::new()
             }
@@ -458,12 +476,6 @@ async fn wait(
             return Err("the filter's machine has ended".to_owned());
         }
     }
-}
-
-/// A request that a filter has failed on.
-fn failed(exchange: &Exchange, error: &str) -> Step<'static> {
-    tell(exchange, error);
-    Step::Answer(Answer { source: Source::Error, ..Answer::unexpected(exchange) })
 }
 
 fn tell(exchange: &Exchange, error: &str) {

@@ -25,7 +25,7 @@ fn start() -> Result<Engine, String> {
     let ticking = engine.clone();
     let clock = move || {
         loop {
-            thread::sleep(TICK);
+            thread::park_timeout(TICK);
             ticking.increment_epoch();
         }
     };

@@ -57,7 +57,7 @@ pub fn load(directory: &str, enabled: &[String]) -> Result<Vec<&'static Filter>,
         }
         match read(name, path) {
             Ok(filter) => filters.push(filter),
-            Err(error) => errors.push(format!("* {name} ({}) {error}", path.display())),
+            Err(error) => errors.push(format!("{name} ({}): {error}", path.display())),
         }
     }
     for absent in names.iter().flatten().filter(|name| filters.iter().all(|filter| filter.name != **name)) {
@@ -65,7 +65,7 @@ pub fn load(directory: &str, enabled: &[String]) -> Result<Vec<&'static Filter>,
     }
     match errors.is_empty() {
         true => Ok(filters),
-        false => Err(format!("one or more wasm filters cannot be loaded:\n{}", errors.join("\n"))),
+        false => Err(format!("filters in WebAssembly cannot be loaded: {}", errors.join("; "))),
     }
 }
 

@@ -72,7 +72,9 @@ impl PluginKind for FilterChains {
     }
 
     fn schema(&self) -> &'static str {
-        r#"{"fields": [{"config": {"type": "record", "fields": [{"filters": {"type": "array", "elements": {"type": "any"}}}]}}]}"#
+        r#"{"fields": [{"config": {"type": "record", "fields": [
+            {"filters": {"type": "array", "elements": {"type": "any"}}}
+        ]}}]}"#
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

@@ -412,7 +412,7 @@ fn begin(store: &mut Store<Host>, start: &TypedFunc<(), ()>) -> wasmtime::Result
 fn words(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => "it has run too long".to_owned(),
-        Some(trap) => format!("trap: {trap}"),
+        Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     }
 }

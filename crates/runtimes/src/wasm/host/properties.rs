@@ -1,5 +1,5 @@
-//! Properties, named by paths: those of proxy-wasm, Kong's own (`kong.*`), nginx's variables (`ngx.*`), and what filters
-//! keep for each other while an exchange lasts.
+//! Properties, named by paths: those of proxy-wasm, Kong's own (`kong.*`), nginx's variables (`ngx.*`), and what
+//! filters keep for each other while an exchange lasts.
 
 use super::fields::{set_scheme, set_status};
 use super::memory::{give, read};
