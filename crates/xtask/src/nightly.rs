@@ -45,6 +45,10 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     } else {
         println!("\nno Python 2.7 at hand for Autobahn");
     }
+    parts.run("filters", || {
+        shell.run("cargo", &["test", "--package", "runtimes", "--features", "wasm-tests", "--lib", "wasm::"])?;
+        shell.run("cargo", &["test", "--package", "blackbox", "--features", "wasm", "--test", "wasm"])
+    });
     parts.run("plugin servers", || shell.run("python3", &["tests/suites/plugin_servers"]));
     match targets(shell) {
         Ok(targets) => targets.iter().for_each(|target| parts.run(target, || fuzz(shell, target))),
