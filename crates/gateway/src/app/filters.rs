@@ -87,3 +87,22 @@ pub fn acting(
 
 #[cfg(not(feature = "wasm"))]
 pub fn surround(_settings: &Settings, _env: &sdk::Env, _plugins: &[&str]) {}
+
+#[cfg(all(test, not(feature = "wasm")))]
+mod tests {
+    use super::*;
+    use crate::settings::Sources;
+
+    #[test]
+    fn a_program_without_filters_runs_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let conf = directory.path().join("kong.conf");
+        let told = |wasm: &str| {
+            std::fs::write(&conf, format!("wasm = {wasm}\n")).unwrap();
+            let settings = Settings::load(&Sources { file: Some(conf.clone()), ..Sources::default() }).unwrap();
+            describe(&settings, &mut Catalog::core())
+        };
+        assert_eq!(told("off"), Ok(()));
+        assert!(told("on").unwrap_err().contains("--features wasm"));
+    }
+}

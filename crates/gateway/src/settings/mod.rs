@@ -168,6 +168,7 @@ impl Settings {
     }
 
     /// A size for a key that is named freely, where it was given.
+    #[cfg(feature = "wasm")]
     pub fn free_size(&self, name: &str) -> Result<Option<usize>, String> {
         let Some(text) = self.loaded.given.get(name) else { return Ok(None) };
         usize::try_from(value::size(name, text)?).map(Some).map_err(|_| format!("{name}: too large"))
