@@ -187,7 +187,8 @@ pub struct Timing {
     pub started: Instant,
     /// The same as milliseconds since 1970.
     pub started_unix_ms: u64,
-    /// Spent waiting for the service, from the first try to the head of the response.
+    /// Spent waiting for the service, from the first try to the head of the response; or for what a plugin has asked
+    /// for the answer, which nobody was tried for ([`Timing::proxy`] is `None` then).
     pub upstream: Option<Duration>,
     /// Spent in the gateway before that.
     pub proxy: Option<Duration>,

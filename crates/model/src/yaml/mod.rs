@@ -1,6 +1,7 @@
 //! YAML as Kong reads and writes it: JSON's values, and the plain scalars of YAML 1.1 (`yes`, `on`, `0o17` …).
 
 mod reader;
+mod relaxed;
 mod scalar;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! From a text to a value. Whoever wrote the text may mean harm: depth is bounded, and so is what aliases make of
 //! little.
 
+use super::relaxed::relax;
 use super::scalar;
 use crate::Record;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
@@ -20,6 +21,11 @@ const MERGE: &str = "<<";
 /// The one document of a text; an empty one is null. The error has its place in front: `line:column: what`.
 pub fn read(text: &str) -> Result<Value, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    strictly(text).or_else(|why| relax(text).and_then(|text| strictly(&text).ok()).ok_or(why))
+}
+
+/// The same as YAML itself has it.
+fn strictly(text: &str) -> Result<Value, String> {
     let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), copied: 0 };
     let document = reader.document()?.unwrap_or(Value::Null);
     match reader.document()? {

@@ -1,7 +1,8 @@
 //! What a function is given: the request, in one of four shapes. Strings are octets, as everywhere.
 
 use jiff::{Timestamp, tz::TimeZone};
-use sdk::{Args, Config, Content, Exchange, JsonObject, Known, json};
+use sdk::{Args, Config, Content, Exchange, JsonObject, Known, MediaType, json};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -78,11 +79,31 @@ fn members(exchange: &Exchange) -> Text {
         Some(Content::Json(object)) => {
             event.extend(object.iter().map(|(name, value)| (name.into_owned(), value.to_vec())));
         }
-        None => {}
+        None => {
+            match items(exchange) {
+                // In Lua it is a table like any other.
+                Some(items) if event.is_empty() && !items.is_empty() => return encoded_list(&items),
+                Some(items) => event.extend((1..).zip(items).map(|(place, item): (usize, Value)| {
+                    (place.to_string().into_bytes(), item.to_string().into_bytes())
+                })),
+                None => {}
+            }
+        }
     }
     // Those of the body come last, and of one name the last counts.
     let last = event.into_iter().collect::<HashMap<_, _>>();
     object(last)
+}
+
+/// The items of a body that is a list.
+fn items(exchange: &Exchange) -> Option<Vec<Value>> {
+    let body = exchange.body.bytes()?;
+    let kind = exchange.request.fields.known(Known::ContentType).and_then(MediaType::parse)?;
+    serde_json::from_slice(body).ok().filter(|_| kind.is_json())
+}
+
+fn encoded_list(items: &[Value]) -> Text {
+    serde_json::to_vec(items).unwrap_or_default()
 }
 
 fn set_body(event: &mut JsonObject, exchange: &Exchange, base64: bool) {
@@ -93,7 +114,7 @@ fn set_body(event: &mut JsonObject, exchange: &Exchange, base64: bool) {
         Some(Content::Multipart(form)) => {
             Some(collected(form.iter().map(|(name, value)| (name.to_vec(), string(value))).collect()))
         }
-        None => None,
+        None => items(exchange).map(|items| encoded_list(&items)),
     };
     let content_type = exchange.request.fields.known(Known::ContentType).unwrap_or_default();
     match body {

@@ -11,7 +11,7 @@ use sdk::{
     Proxies, Step, Url, entities,
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The plugin as the gateway knows it.
 pub struct AwsLambda;
@@ -94,7 +94,10 @@ impl Plugin for Instance {
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let event = self.shape.event(exchange);
         Step::Wait(Box::pin(async move {
-            let answer = match self.invoke(event.into()).await {
+            let began = Instant::now();
+            let invoked = self.invoke(event.into()).await;
+            exchange.timing.upstream = Some(began.elapsed());
+            let answer = match invoked {
                 Ok(answer) => answer,
                 Err(Failure { status, why }) => {
                     tracing::error!(request_id = exchange.id_str(), "a function could not be invoked: {why}");

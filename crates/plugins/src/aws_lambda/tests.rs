@@ -31,6 +31,9 @@ fn members_of_query_and_body_are_one_event() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     assert_eq!(of("/a", &form, "k=v+w"), json!({ "k": "v w" }));
     assert_eq!(of("/a", &[], "text"), json!({}));
+    assert_eq!(of("/a", &json, "[{}, [], 5]"), json!([{}, [], 5]));
+    assert_eq!(of("/a?q=1", &json, "[[], 2]"), json!({ "1": [], "2": 2, "q": "1" }));
+    assert_eq!(of("/a", &json, "[]"), json!({}));
 }
 
 #[test]
@@ -146,4 +149,5 @@ async fn invocations_are_signed() {
     assert!(head.starts_with("POST /2015-03-31/functions/a%3Ab/invocations?Qualifier=live HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("Credential=AKID/"), "{head}");
     assert_eq!(content, r#"{"q":"1"}"#);
+    assert!(exchange.timing.upstream.is_some(), "the function's time is not the gateway's");
 }

@@ -120,8 +120,10 @@ fn challenge(parameters: &Parameters) -> Result<Option<Challenge>, Refused> {
     if method.is_some_and(|method| !method.eq_ignore_ascii_case("S256")) {
         return Err(Refused::invalid_request("code_challenge_method is not supported, must be S256"));
     }
-    // In one form, so that it can be compared.
-    Ok(Some(Challenge(decode_base64url(&challenge).map_or(challenge, |octets| URL_SAFE_NO_PAD.encode(octets)))))
+    // In one form, so that it can be compared, whichever alphabet the client has used.
+    let plain = challenge.replace('+', "-").replace('/', "_");
+    let octets = decode_base64url(plain.trim_end_matches('='));
+    Ok(Some(Challenge(octets.map_or(challenge, |octets| URL_SAFE_NO_PAD.encode(octets)))))
 }
 
 /// A URI with members among its arguments, or in its fragment; sorted, as Kong does.

@@ -155,6 +155,12 @@ async fn public_clients_prove_that_they_asked() {
     let asked = format!("client_id=phone&response_type=code&code_challenge={CHALLENGE}&code_challenge_method=s256");
     let code = argument(&server.authorize(&asked).await, "code");
     let form = format!("grant_type=authorization_code&client_id=phone&code={code}");
+    // Other clients write the same in the other alphabet.
+    let other = CHALLENGE.replace('-', "+").replace('_', "/");
+    let asked = asked.replace(CHALLENGE, &format!("{}%3D", other.replace('+', "%2B").replace('/', "%2F")));
+    let second = argument(&server.authorize(&asked).await, "code");
+    let second = format!("grant_type=authorization_code&client_id=phone&code={second}&code_verifier={VERIFIER}");
+    assert_eq!(server.token(&second).await.0, 200);
     let missing = "code_verifier is required for PKCE authorization requests";
     assert_eq!(server.token(&form).await, refused(missing));
     let other = "b".repeat(43);

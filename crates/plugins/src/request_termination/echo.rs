@@ -26,7 +26,7 @@ pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> 
     body.iter().for_each(|body| described.set("body", body));
     // What is too large to be looked at is not empty.
     if !exchange.body.is_too_large() {
-        described.set("raw_body", &string(exchange.body.bytes().unwrap_or_default()));
+        described.set("raw_body", &string(exchange.body.bytes().map_or(&[][..], |body| body)));
     }
     let process =
         json!({ "node_id": node.id.to_string(), "worker_pid": std::process::id(), "hostname": node.hostname });

@@ -252,7 +252,7 @@ pub(crate) async fn send_whole(
 
 /// The gateway's lines of an answer, whose header filters have run.
 pub(super) fn add_lines(context: &RequestContext<'_>, exchange: &mut Exchange) {
-    if exchange.timing.upstream.is_some() {
+    if exchange.timing.upstream.is_some() && exchange.timing.proxy.is_some() {
         add_proxied(context, exchange);
     } else {
         add_own(context, exchange);
@@ -386,27 +386,36 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
         fields.set_known(Known::XKongProxyLatency, itoa::Buffer::new().format(latencies.1).as_bytes());
     }
     if headers.via {
-        if fields.has(Known::Via) {
-            let before = fields.known_all(Known::Via).filter(|line| !line.is_empty());
-            let all = before.chain([via.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
-            fields.set_known(Known::Via, &all);
-        } else {
-            fields.append_known(Known::Via, via.as_bytes());
-        }
+        add_via(fields, via);
     }
     add_common(context, exchange);
+}
+
+fn add_via(fields: &mut Fields, via: &str) {
+    if fields.has(Known::Via) {
+        let before = fields.known_all(Known::Via).filter(|line| !line.is_empty());
+        let all = before.chain([via.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
+        fields.set_known(Known::Via, &all);
+    } else {
+        fields.append_known(Known::Via, via.as_bytes());
+    }
 }
 
 /// The lines of a response that is our own.
 fn add_own(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let shared = &context.worker.shared;
     let headers = shared.settings.headers;
-    let elapsed = millis(exchange.timing.started.elapsed());
+    // What a plugin has got from elsewhere took its time there, and came by way of the gateway.
+    let waited = exchange.timing.upstream;
+    let own = exchange.timing.started.elapsed().saturating_sub(waited.unwrap_or_default());
     let fields = &mut exchange.response.fields;
     if headers.response_latency {
-        set_number(fields, "X-Kong-Response-Latency", elapsed);
+        set_number(fields, "X-Kong-Response-Latency", millis(own));
     }
-    let replayed = headers.via && fields.has(Known::Via);
+    let replayed = waited.is_none() && headers.via && fields.has(Known::Via);
+    if waited.is_some() && headers.via {
+        add_via(fields, &shared.via);
+    }
     if headers.server && !(replayed && fields.has(Known::Server)) {
         fields.set_known(Known::Server, shared.settings.token.as_bytes());
     }

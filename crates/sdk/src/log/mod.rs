@@ -31,7 +31,8 @@ impl Latencies {
     pub fn of(exchange: &Exchange) -> Latencies {
         let timing = &exchange.timing;
         let request = timing.started.elapsed();
-        let (own, waited) = (timing.proxy.unwrap_or(request), timing.upstream);
+        let waited = timing.upstream;
+        let own = timing.proxy.unwrap_or_else(|| request.saturating_sub(waited.unwrap_or_default()));
         let receive = waited.map(|waited| request.saturating_sub(own).saturating_sub(waited)).unwrap_or_default();
         Latencies { request: millis(request), kong: millis(own), proxy: waited.map(millis), receive: millis(receive) }
     }
