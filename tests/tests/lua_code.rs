@@ -1,8 +1,10 @@
 //! Code in Lua that stands in a configuration, on a node.
 
-use blackbox::http::{get, json, request};
+use blackbox::http::{Connection, get, json, request};
 use blackbox::{Backend, Node, eventually};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpListener;
 
 fn head_of(echoed: &Value) -> Vec<String> {
     echoed["head"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_ascii_lowercase()).collect()
@@ -227,4 +229,82 @@ fn json_may_be_as_deep_as_in_kong() {
     let node = with_code(&backend, &json!({ "access": [code] }));
     let why = "Cannot serialise, excessive depth (1001)";
     assert_eq!(get(node.proxy(), "/").expect(200).json(), json!([999 * 6 + 2, why, why]));
+}
+
+/// Of all workers one loads what many ask for at once; who knows nothing better waits for it.
+#[test]
+fn values_are_loaded_once_for_all_workers() {
+    let gate = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = gate.local_addr().unwrap().port();
+    let node = Node::start(&[("nginx_worker_processes", "4")]);
+    let admin = node.admin();
+    let code = format!(
+        "local value, err = kong.cache:get('much asked for', nil, function()
+            local gate = ngx.socket.tcp()
+            gate:settimeout(60000)
+            assert(gate:connect('127.0.0.1', {port}))
+            return gate:receive()
+        end)
+        kong.response.exit(200, {{ value = value, err = err }})"
+    );
+    json(admin, "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": { "access": [code] } })).expect(201);
+    let proxy = node.proxy();
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..12).map(|_| scope.spawn(move || get(proxy, "/").expect(200).json())).collect();
+        gate.accept().unwrap().0.write_all(b"loaded\n").unwrap();
+        for answer in asking {
+            assert_eq!(answer.join().unwrap(), json!({ "value": "loaded" }));
+        }
+    });
+    gate.set_nonblocking(true).unwrap();
+    assert!(gate.accept().is_err(), "it was loaded twice");
+}
+
+/// What Kong's data access knows beside records: their tags, and what is wrong with new ones.
+#[test]
+fn records_are_judged_and_found_by_their_tags() {
+    let node = Node::start(&[("untrusted_lua", "on")]);
+    let admin = node.admin();
+    let service = json!({ "name": "s", "url": "http://127.0.0.1:1", "tags": ["a", "b"] });
+    let id = json(admin, "POST", "/services", &service).expect(201).json()["id"].clone();
+    let code = "local schema = kong.db.services.schema
+        local tags, err = kong.db.tags:page_by_tag('a')
+        local _, wrong = schema:validate_insert { name = 'x', host = 'a', protocol = 'nope' }
+        local _, part = schema:validate_update { port = -1 }
+        local all = 0
+        for _ in kong.db.tags:each() do all = all + 1 end
+        kong.response.exit(200, { tags = tags, err = err, wrong = wrong, part = part, all = all,
+            right = schema:validate_insert { name = 'x', host = 'a' }, set = schema.fields.port.type,
+            refused = select(2, kong.db.tags:insert {}) ~= nil })";
+    json(admin, "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": { "access": [code] } })).expect(201);
+    let answer = get(node.proxy(), "/").expect(200).json();
+    let expected = json!({
+        "tags": [{ "entity_id": id, "entity_name": "services", "tag": "a" }],
+        "wrong": { "protocol": "expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp" },
+        "part": { "port": "value should be between 0 and 65535" },
+        "all": 2, "right": true, "set": "integer", "refused": true,
+    });
+    assert_eq!(answer, expected);
+}
+
+/// Who answers HEAD says how long the content would be, and what is gRPC may be said before the answer.
+#[test]
+fn answers_say_what_code_has_said_of_them() {
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    let code = "if kong.request.get_method() == 'HEAD' then
+            return kong.response.exit(200, nil, { ['Content-Type'] = 'text/plain', ['Content-Length'] = '100' })
+        end
+        kong.response.set_header('Content-Type', 'application/grpc')
+        return kong.response.exit(401)";
+    json(admin, "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": { "access": [code] } })).expect(201);
+    let mut connection = Connection::open(node.proxy()).unwrap();
+    connection.send("HEAD", "/", &[], b"").unwrap();
+    assert_eq!(connection.receive(true).unwrap().expect(200).header("Content-Length"), Some("100"));
+    let refused = get(node.proxy(), "/").expect(401);
+    assert_eq!(refused.header("grpc-status"), Some("16"));
+    assert_eq!(refused.header("grpc-message"), Some("Unauthenticated"));
 }

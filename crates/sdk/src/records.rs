@@ -41,6 +41,11 @@ pub trait RecordStore: Send + Sync {
         Value::Null
     }
 
+    /// What is wrong with a new record of an entity: errors by fields; null where nothing is.
+    fn validate(&self, _entity: &str, _record: Record) -> BoxFuture<'static, Result<Value, Error>> {
+        Box::pin(std::future::ready(Ok(Value::Null)))
+    }
+
     /// The record of that id.
     fn get(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<Option<Record>, Error>>;
 
@@ -186,6 +191,11 @@ impl Records {
     /// See [`RecordStore::describe`].
     pub fn describe(&self, entity: &str) -> Value {
         self.store.as_ref().map_or(Value::Null, |store| store.describe(entity))
+    }
+
+    /// See [`RecordStore::validate`].
+    pub async fn validate(&self, entity: &str, record: Record) -> Result<Value, RecordsError> {
+        self.ask(|store| store.validate(entity, record)).await
     }
 
     /// See [`RecordStore::get`].

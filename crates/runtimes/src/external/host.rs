@@ -40,7 +40,7 @@ impl<'e> Host<'e> {
     ) -> Result<Host<'e>, String> {
         let (number, id) = (configured.number, &configured.id);
         let (calls, exchange, handshake) = match subject {
-            Subject::Exchange(exchange) => (Calls::new(phase, number, id)?, Some(exchange), None),
+            Subject::Exchange(exchange) => (Calls::new(phase, (number, id), configured.plugin)?, Some(exchange), None),
             Subject::Handshake(handshake) => {
                 let (calls, loan) = Calls::of_handshake(handshake, number, id)?;
                 (calls, None, Some(loan))

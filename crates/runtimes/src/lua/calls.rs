@@ -27,14 +27,14 @@ pub enum Called {
 }
 
 impl Calls {
-    /// The instance with that number and id.
-    pub fn new(phase: Phase, instance: u64, plugin_id: &str) -> Result<Calls, String> {
+    /// The instance with that number and id, of that plugin.
+    pub fn new(phase: Phase, (instance, plugin_id): (u64, &str), plugin: &'static str) -> Result<Calls, String> {
         let plugin_id = Some(plugin_id.to_owned());
         let job = Job {
             phase,
             instance,
             plugin_id,
-            plugin: None,
+            plugin: Some(plugin),
             context: None,
             host: None,
             is_plugin: true,

@@ -51,6 +51,8 @@ const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/limits.lua"), LIMITS),
     (include_str!("code/modules/lxp.lua"), &["lxp.lom"]),
     (include_str!("code/modules/memcached.lua"), &["resty.memcached"]),
+    (include_str!("code/modules/mysql.lua"), &["resty.mysql"]),
+    (include_str!("code/modules/websocket.lua"), WEBSOCKET),
     (include_str!("code/modules/migrations.lua"), &["pgmoon.arrays", "pgmoon.json"]),
     (include_str!("code/modules/otlp.lua"), OTLP),
     (include_str!("code/modules/propagation.lua"), PROPAGATION),
@@ -126,6 +128,7 @@ const MIGRATIONS: &[&str] = &[
     "kong.db.migrations.operations.331_to_332",
 ];
 const TYPEDEFS: &[&str] = &["kong.db.schema.typedefs", "kong.tools.queue_schema", "kong.tools.redis.schema"];
+const WEBSOCKET: &[&str] = &["resty.websocket.client", "resty.websocket.protocol", "resty.websocket.server"];
 const PROTOBUF: &[&str] = &["kong.tools.grpc", "kong.tools.protobuf", "pb", "protoc"];
 const LUASOCKET: &[&str] = &["mime.core", "socket", "socket.core", "socket.http", "ssl", "ssl.https"];
 const OPENSSL: &[&str] = &[

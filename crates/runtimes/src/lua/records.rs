@@ -79,6 +79,7 @@ impl Question {
             "db.insert" => one(records.insert(workspace, entity, self.record(0)?).await.map(Some)),
             "db.update" => one(records.update(workspace, entity, &first, self.record(1)?).await),
             "db.upsert" => one(records.upsert(workspace, entity, &first, self.record(1)?).await.map(Some)),
+            "db.validate" => records.validate(entity, self.record(0)?).await.map(|errors| (errors, None)),
             "db.delete" => records.delete(workspace, entity, &first).await.map(|deleted| (json!(deleted), None)),
             other => return Err(Error::runtime(format!("nothing waits for {other}"))),
         })

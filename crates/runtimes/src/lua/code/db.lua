@@ -17,6 +17,7 @@ local function schema_of(described)
       end })
     end
   end
+  local definition = { name = described.name, primary_key = described.primary_key, fields = described.fields }
   described.fields = fields
   function described.each_field()
     local i = 0
@@ -27,6 +28,7 @@ local function schema_of(described)
       end
     end
   end
+  slot.add_judging(described, definition)
   return described
 end
 
@@ -243,6 +245,8 @@ local function iterate(next_page)
     return rows[at], nil, page
   end
 end
+
+slot.workspace_of, slot.failed, slot.iterate = workspace_of, failed, iterate
 
 function dao:each(size, options)
   return iterate(function(offset)
@@ -573,6 +577,8 @@ kong.db = setmetatable({}, { __index = function(t, name)
     return errors_of_data()
   elseif name == "connector" then
     return slot.connector
+  elseif name == "tags" then
+    return slot.tags
   elseif name == "cluster_mutex" then
     return slot.cluster_mutex
   end

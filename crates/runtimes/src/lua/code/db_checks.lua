@@ -1,6 +1,7 @@
 -- What callers of `kong.db` say, as Kong checks it: what is of a wrong type raises, what has a wrong value is an error.
 local slot = ...
-local type, tonumber, next, error, concat = type, tonumber, next, error, table.concat
+local type, tonumber, tostring, pairs, next, error = type, tonumber, tostring, pairs, next, error
+local setmetatable, rawget, concat = setmetatable, rawget, table.concat
 
 local PAGE_SIZE, MAX_PAGE_SIZE, MAX_TTL = 1000, 50000, 100000000
 
@@ -73,6 +74,46 @@ function slot.refuse_options(schema, options, errors_of_data)
   end
   local errors = mistakes(schema, options)
   return next(errors) and errors_of_data():invalid_options(errors) or nil
+end
+
+-- What schemas of entities can do: the store judges records as it would before it keeps them, and the rest is what any
+-- schema of code's own can.
+function slot.add_judging(described, definition)
+  local function judge(record)
+    if type(record) ~= "table" then
+      return nil, { ["@entity"] = { "expected a record" } }
+    end
+    local errors, err_t = slot.wait("db.validate", "", described.name, record)
+    if errors == slot.null then
+      return true
+    end
+    return nil, errors or { ["@entity"] = { tostring(err_t and err_t.message) } }
+  end
+  local methods = {}
+  function methods.validate(_, record) return judge(record) end
+  methods.validate_insert, methods.validate_upsert = methods.validate, methods.validate
+  -- What is not changed need not be there.
+  function methods.validate_update(_, record)
+    local ok, errors = judge(record)
+    for name in pairs(not ok and type(record) == "table" and errors or {}) do
+      errors[name] = (name == "@entity" or record[name] ~= nil) and errors[name] or nil
+    end
+    if not ok and next(errors) then
+      return nil, errors
+    end
+    return true
+  end
+  local whole
+  setmetatable(described, { __index = function(_, name)
+    if methods[name] then
+      return methods[name]
+    elseif type(name) ~= "string" or rawget(definition, name) ~= nil then
+      return nil
+    end
+    whole = whole or require("kong.db.schema").new(definition)
+    local method = whole[name]
+    return type(method) == "function" and function(_, ...) return method(whole, ...) end or nil
+  end })
 end
 
 -- Some of the records in the order of their keys, those after an offset, and the offset of what follows.

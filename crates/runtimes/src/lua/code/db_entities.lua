@@ -1,7 +1,7 @@
 -- What single entities of `kong.db` have beyond the rest, as Kong's do, and records by the keys of caches.
 local slot = ...
 local null = slot.null
-local type, tostring, error, ipairs, pairs = type, tostring, error, ipairs, pairs
+local type, tostring, error, ipairs, pairs, setmetatable = type, tostring, error, ipairs, pairs, setmetatable
 local of_entity = {}
 
 -- A key of a cache is found by what it says: the fields of the key, each by its place.
@@ -170,6 +170,51 @@ function of_entity.plugins(methods)
     return type(plugin.config) == "table" and plugin.config.ca_certificates
   end)
 end
+
+-- Tags of all records: with the entity and the id of each.
+local tags = {}
+local function page_of_tags(named, size, offset, options)
+  local wrong
+  size, wrong = slot.page_size(size, offset, options)
+  if not size then
+    return slot.failed(wrong)
+  end
+  local found = setmetatable({}, slot.native.array_mt)
+  repeat
+    local rows, following = slot.wait("db.page", slot.workspace_of(options), named, math.min(size - #found, 1000),
+      offset or "")
+    if rows == nil then
+      return slot.failed(following)
+    end
+    for _, row in ipairs(rows) do
+      found[#found + 1] = row
+    end
+    offset = following
+  until not offset or #found >= size
+  return found, nil, nil, offset
+end
+function tags:page(size, offset, options) return page_of_tags("tags", size, offset, options) end
+function tags:page_by_tag(tag, size, offset, options)
+  if type(tag) ~= "string" then
+    error("tag must be a string", 2)
+  end
+  return page_of_tags("tags:" .. tag, size, offset, options)
+end
+local function each_of_tags(named, size, options)
+  return slot.iterate(function(offset)
+    local rows, err, _, following = page_of_tags(named, size, offset, options)
+    return rows, err, following
+  end)
+end
+function tags:each(size, options) return each_of_tags("tags", size, options) end
+function tags:each_by_tag(tag, size, options) return each_of_tags("tags:" .. tostring(tag), size, options) end
+for _, verb in ipairs { "insert", "update", "upsert", "delete" } do
+  tags[verb] = function()
+    return slot.failed(require("kong.db.errors").new():schema_violation {
+      tags = "does not support insert/upsert/update/delete operations" })
+  end
+end
+slot.tags = tags
 
 function slot.add_methods(name, methods)
   if of_entity[name] then

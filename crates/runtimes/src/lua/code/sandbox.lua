@@ -102,6 +102,10 @@ sandbox.kong = setmetatable({}, {
       later.vault = guarded(kong.vault, "get is_reference parse_reference try update")
     elseif name == "configuration" and not later.configuration then
       later.configuration = guarded(kong.configuration)
+    elseif name == "dns" and not later.dns then
+      later.dns = guarded(kong.dns, "resolve toip")
+    elseif name == "default_workspace" then
+      return kong.default_workspace
     elseif name == "tracing" and not later.tracing then
       later.tracing = guarded(kong.tracing)
     end

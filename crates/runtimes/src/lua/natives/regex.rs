@@ -16,6 +16,8 @@ struct Compiled {
     regex: Regex,
     /// `a`: it matches at the beginning only.
     is_anchored: bool,
+    /// `D`: several groups may have one name, which then stands for a list.
+    is_listed: bool,
 }
 
 /// What is wrong with an expression.
@@ -61,8 +63,14 @@ fn found(lua: &Lua, subject: &LuaString, compiled: &Compiled, from: usize) -> Re
     }
     let names = lua.create_table()?;
     for (group, name) in compiled.regex.capture_names().iter().enumerate() {
-        if let Some(name) = name {
+        let Some(name) = name else { continue };
+        if !compiled.is_listed {
             names.raw_set(name.as_str(), group)?;
+            continue;
+        }
+        match names.raw_get::<Option<Table>>(name.as_str())? {
+            Some(groups) => groups.raw_push(group)?,
+            None => names.raw_set(name.as_str(), lua.create_sequence_from([group])?)?,
         }
     }
     table.raw_set("names", names)?;
@@ -88,7 +96,7 @@ fn compile(pattern: &[u8], options: &[u8]) -> std::result::Result<Compiled, Unre
     let text = std::str::from_utf8(pattern).map_err(|_| Unread::Pattern("the pattern is not UTF-8".to_owned()))?;
     let mut builder = RegexBuilder::new();
     builder.jit_if_available(true);
-    let mut is_anchored = false;
+    let (mut is_anchored, mut is_listed) = (false, false);
     for option in options {
         match option {
             b'a' => is_anchored = true,
@@ -97,8 +105,9 @@ fn compile(pattern: &[u8], options: &[u8]) -> std::result::Result<Compiled, Unre
             b's' => drop(builder.dotall(true)),
             b'x' => drop(builder.extended(true)),
             b'u' | b'U' => drop(builder.utf(true)),
+            b'D' => is_listed = true,
             // How it is compiled and kept is no matter of the caller's here.
-            b'j' | b'o' | b'd' | b'D' | b'J' => {}
+            b'j' | b'o' | b'd' | b'J' => {}
             other => {
                 return Err(Unread::Options(format!(
                     "unknown flag \"{}\" (flags \"{}\")",
@@ -110,6 +119,7 @@ fn compile(pattern: &[u8], options: &[u8]) -> std::result::Result<Compiled, Unre
     }
     // What is anchored need not be looked for further on.
     let pattern = if is_anchored { format!(r"\G(?:{text})") } else { text.to_owned() };
+    let pattern = if is_listed { format!("(?J){pattern}") } else { pattern };
     let regex = builder.build(&pattern).map_err(|error| Unread::Pattern(format!("pcre2_compile() failed: {error}")))?;
-    Ok(Compiled { regex, is_anchored })
+    Ok(Compiled { regex, is_anchored, is_listed })
 }

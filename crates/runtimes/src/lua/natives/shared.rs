@@ -238,8 +238,11 @@ impl Dictionary {
             }
             "get_keys" => {
                 let max = number(at(0)).map_or(1024, |max| if max == 0.0 { usize::MAX } else { max as usize });
-                let live = self.items.iter().filter(|(_, item)| !item.is_over(now)).take(max);
-                let names: Vec<_> = live.map(|(name, _)| lua.create_string(name)).collect::<Result<_>>()?;
+                // Those that were set first come first, as in nginx.
+                let mut live: Vec<_> = self.items.iter().filter(|(_, item)| !item.is_over(now)).collect();
+                live.sort_unstable_by_key(|(_, item)| item.setting);
+                let names = live.into_iter().take(max).map(|(name, _)| lua.create_string(name));
+                let names: Vec<_> = names.collect::<Result<_>>()?;
                 vec![Value::Table(lua.create_sequence_from(names)?)]
             }
             "capacity" => vec![Value::Integer(self.capacity as i64)],

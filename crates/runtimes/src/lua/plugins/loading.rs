@@ -230,8 +230,8 @@ impl Reader {
         while let Some(at) = schemas.iter().position(|schema| !refers_to_any(schema, &schemas)) {
             in_order.push(leak(schemas.remove(at).to_string()));
         }
-        match schemas.first() {
-            Some(circular) => Err(format!("daos: {} refers to itself by way of others", circular["name"])),
+        match circular(&schemas) {
+            Some(circular) => Err(format!("daos: {circular} refers to itself, perhaps by way of others")),
             None => Ok(Box::leak(in_order.into_boxed_slice())),
         }
     }
@@ -368,9 +368,21 @@ fn waiting(vm: &Vm, until: Rc<Cell<Instant>>) -> LuaResult<LuaFunction> {
 
 /// Whether an entity refers to one of these.
 fn refers_to_any(schema: &Json, entities: &[Json]) -> bool {
+    referred(schema, entities).is_some()
+}
+
+/// The first one of the entities that a schema refers to.
+fn referred<'e>(schema: &Json, entities: &'e [Json]) -> Option<&'e Json> {
     let fields = schema["fields"].as_array().into_iter().flatten().filter_map(Json::as_object);
     let mut references = fields.flat_map(|field| field.values()).filter_map(|field| field["reference"].as_str());
-    references.any(|to| entities.iter().any(|entity| entity["name"] == to))
+    references.find_map(|to| entities.iter().find(|entity| entity["name"] == to))
+}
+
+/// Of entities that all refer to some of them, one that does so to itself in the end: as many steps as there are
+/// entities lead to one that has been there before.
+fn circular(entities: &[Json]) -> Option<&Json> {
+    let last = (0..entities.len()).try_fold(entities.first()?, |at, _| referred(at, entities));
+    last.map(|entity| &entity["name"])
 }
 
 /// `x.y.z`, without what follows.

@@ -70,9 +70,29 @@ local function type_of(text, level)
   error("declaration specifier expected near '" .. name .. "'", level + 1)
 end
 
--- What a definition in C says of types; of functions nothing is kept.
-local function define(text)
-  text = text:gsub("/%*.-%*/", " "):gsub("//[^\n]*", " ")
+-- What enumerations name, and how many structures have no name.
+local constants, unnamed = {}, 0
+local function enumeration(name, body)
+  local following = 0
+  for entry in body:sub(2, -2):gmatch("[^,]+") do
+    local constant, value = entry:match("^%s*([%a_][%w_]*)%s*=?%s*(.-)%s*$")
+    if constant then
+      local shift = value:match("^1%s*<<%s*(%d+)$")
+      following = value == "" and following or tonumber(value) or constants[value] or shift and 2 ^ tonumber(shift)
+        or error("an integer is expected near '" .. value .. "'", 3)
+      constants[constant] = following
+      following = following + 1
+    end
+  end
+  if name ~= "" then
+    types["enum " .. name] = types.int
+  end
+  return name ~= "" and "enum " .. name or "int"
+end
+
+-- A statement of a definition.
+local function declare(text)
+  text = text:gsub("%f[%w_]enum%s*([%a_]?[%w_]*)%s*(%b{})", enumeration)
   local function structure(kind, name, body)
     local fields, size, widest = {}, 0, 1
     for declared in body:gmatch("[^;]+") do
@@ -84,7 +104,7 @@ local function define(text)
       end
       if of then
         local element = type_of(of .. count, 4)
-        local aligned = (element.element or element).size
+        local aligned = (element.element or element).align or (element.element or element).size
         aligned = aligned > 8 and 8 or aligned < 1 and 1 or aligned
         widest = aligned > widest and aligned or widest
         local at = kind == "union" and 0 or math.ceil(size / aligned) * aligned
@@ -93,20 +113,29 @@ local function define(text)
       end
     end
     local made = types[kind .. " " .. name] or { name = kind .. " " .. name }
-    made.fields, made.size = fields, math.ceil(size / widest) * widest
+    made.fields, made.align, made.size = fields, widest, math.ceil(size / widest) * widest
     types[kind .. " " .. name] = made
     return made.name
   end
-  local unnamed = 0
-  text = text:gsub("%f[%w_](%a+)%s+([%a_]?[%w_]*)%s*(%b{})", function(kind, name, body)
-    if kind ~= "struct" and kind ~= "union" then
-      return nil
-    elseif name == "" then
-      unnamed, name = unnamed + 1, "?" .. unnamed .. tostring({})
+  -- Those within others first.
+  local function defined(kind, name, body)
+    if name == "" then
+      unnamed = unnamed + 1
+      name = "unnamed_" .. unnamed
     end
-    return structure(kind, name, body:sub(2, -2))
-  end)
-  for of, name in text:gmatch("typedef%s+([^;]-)([%a_][%w_]*)%s*;") do
+    return structure(kind, name, body:sub(2, -2)) .. " "
+  end
+  local found
+  repeat
+    found = 0
+    for _, kind in ipairs { "struct", "union" } do
+      local changed
+      text, changed = text:gsub("%f[%w_](" .. kind .. ")%s*([%a_]?[%w_]*)%s*({[^{}]*})", defined)
+      found = found + changed
+    end
+  until found == 0
+  local of, name = text:match("^%s*typedef%s+(.-)([%a_][%w_]*)%s*$")
+  if of then
     of = trimmed(of)
     -- A structure that is defined elsewhere, or later.
     if of:find("^struct ") and not of:find("*", 1, true) and not types[of] then
@@ -117,12 +146,26 @@ local function define(text)
   end
 end
 
+-- What a definition in C says of types and constants; of functions nothing is kept.
+local function define(text)
+  text = text:gsub("/%*.-%*/", " "):gsub("//[^\n]*", " ")
+  local from, depth = 1, 0
+  for at, sign in text:gmatch("()([{};])") do
+    depth = depth + (sign == "{" and 1 or sign == "}" and -1 or 0)
+    if sign == ";" and depth == 0 then
+      declare(text:sub(from, at - 1))
+      from = at + 1
+    end
+  end
+  declare(text:sub(from))
+end
+
 local new, octets_of, value_of
 
 local function initial(kind)
   if kind.scalar then
     local zero = real.new(kind.scalar)
-    return kind.size < 8 and tonumber(zero) or zero
+    return (kind.size < 8 or kind.name == "double") and tonumber(zero) or zero
   elseif kind.to or kind.name:sub(-1) == "*" then
     return nil
   end
@@ -166,7 +209,8 @@ function memory:__newindex(key, value)
       error("index out of bounds", 2)
     end
   end
-  rawset(self, key, of and of.scalar and of.size == 8 and type(value) == "number" and real.new(of.scalar, value) or value)
+  rawset(self, key, of and of.scalar and of.size == 8 and of.name ~= "double"
+    and type(value) == "number" and real.new(of.scalar, value) or value)
 end
 
 -- A pointer to octets of a text: so many on, or how far two are from each other.
@@ -283,7 +327,7 @@ function value_of(text, kind, at)
       value = value * 256 + (text:byte(at + i) or 0)
     end
     value = real.cast(kind.scalar, value)
-    return kind.size < 8 and tonumber(value) or value
+    return (kind.size < 8 or kind.name == "double") and tonumber(value) or value
   end
   local made = new(kind)
   for _, field in ipairs(kind.fields or {}) do
@@ -419,7 +463,7 @@ local C = {}
 function C.getpid() return native.pid end
 function C.time() return real.new("long", native.now()) end
 function C.clock_gettime(clock, to)
-  local now = clock == 0 and native.now() or native.monotonic()
+  local now = clock == 0 and native.now() or native.uptime()
   to = is_memory(to) and rawget(to, memory).kind.element and to[0] or to
   to.tv_sec, to.tv_nsec = math.floor(now), math.floor(now % 1 * 1e9)
   return 0
@@ -516,6 +560,9 @@ function slot.ffi_put(to, text)
 end
 ffi.C = setmetatable({}, { __index = function(_, name)
   local found = C[name]
+  if found == nil then
+    found = constants[name]
+  end
   if not found and name:find("ASN1_", 1, true) then
     found = slot.spare("openssl.asn1")[name]
     C[name] = found

@@ -270,35 +270,48 @@ local function reader(socket, res, length)
   end
   local encoding = res.headers["Transfer-Encoding"]
   if encoding and tostring(encoding):lower() == "chunked" then
-    local ended = false
-    return function()
+    local ended, left = false, 0
+    return function(max)
       if ended then
         return nil
       end
-      local line, err = socket:receive("*l")
-      local size = line and tonumber(line:match("^%x+"), 16)
-      if not size then
-        return nil, err or "unable to read chunksize"
+      if left == 0 then
+        local line, err = socket:receive("*l")
+        left = line and tonumber(line:match("^%x+"), 16)
+        if not left then
+          ended = true
+          return nil, err or "unable to read chunksize"
+        end
       end
-      if size == 0 then
+      if left == 0 then
         ended = true
-        local trailers
-        trailers, err = read_headers(socket)
+        local trailers, err = read_headers(socket)
         res.trailers = trailers
         return nil, err
       end
-      local piece
-      piece, err = socket:receive(size)
-      if piece then
+      local piece, err = socket:receive(math.min(tonumber(max) or left, left))
+      if not piece then
+        ended = true
+        return nil, err
+      end
+      left = left - #piece
+      if left == 0 then
         _, err = socket:receive(2)
       end
       return piece, err
     end
   end
   local ended = false
-  return function()
+  return function(max)
     if ended then
       return nil
+    elseif max then
+      local piece, err, partial = socket:receive(max)
+      ended = not piece
+      if ended and partial and partial ~= "" then
+        return partial
+      end
+      return piece, err ~= "closed" and err or nil
     end
     ended = true
     local all, err, partial = socket:receive("*a")
@@ -434,6 +447,19 @@ function http:request_uri(uri, params)
   return res
 end
 
-function http:get_client_body_reader() return nil, "not there in this version" end
+-- Reads the content of the client's request, so much at most at a time.
+function http:get_client_body_reader(most, socket)
+  local err
+  if not socket then
+    socket, err = ngx.req.socket()
+    if not socket then
+      return nil, err ~= "no body" and err or nil
+    end
+  end
+  return function(max)
+    local piece, why = socket:receiveany(max or most or 65536)
+    return piece, why ~= "closed" and why or nil
+  end
+end
 
 return http

@@ -6,6 +6,8 @@ local lrucache, cjson = require "resty.lrucache", require "cjson.safe"
 local type, error, pcall, tostring, setmetatable, ipairs = type, error, pcall, tostring, setmetatable, ipairs
 
 local MISS = {}
+-- How long, in seconds, a worker has the right to load a value, should it never say that it has done so.
+local LOCKED = 10
 local cache = { _VERSION = "2.7.0" }
 cache.__index = cache
 
@@ -47,9 +49,27 @@ function cache.new(name, shm, options)
   elseif type(shm) ~= "string" then
     error("shm must be a string", 2)
   end
+  if options ~= nil and type(options) ~= "table" then
+    error("opts must be a table", 2)
+  end
   options = options or {}
   is_time(options.ttl, "ttl")
   is_time(options.neg_ttl, "neg_ttl")
+  is_time(options.resurrect_ttl, "resurrect_ttl")
+  local tries = options.shm_set_tries
+  if tries ~= nil and (type(tries) ~= "number" or tries < 1) then
+    error(type(tries) == "number" and "opts.shm_set_tries must be >= 1" or "opts.shm_set_tries must be a number", 2)
+  elseif options.ipc and options.ipc_shm then
+    error("cannot specify both of opts.ipc_shm and opts.ipc", 2)
+  elseif options.ipc_shm ~= nil and type(options.ipc_shm) ~= "string" then
+    error("opts.ipc_shm must be a string", 2)
+  end
+  for _, option in ipairs { "ipc_shm", "shm_miss", "shm_locks" } do
+    local named = options[option]
+    if type(named) == "string" and not ngx.shared[named] then
+      return nil, "no such lua_shared_dict" .. (option ~= "ipc_shm" and " for opts." .. option or "") .. ": " .. named
+    end
+  end
   local dict = ngx.shared[shm]
   if not dict then
     return nil, "no such lua_shared_dict: " .. shm
@@ -60,7 +80,8 @@ function cache.new(name, shm, options)
     ttl = options.ttl or 30, neg_ttl = options.neg_ttl or 5, resurrect_ttl = options.resurrect_ttl,
     l1_serializer = options.l1_serializer, patience = (options.resty_lock_opts or {}).timeout or 5,
     -- Values of several caches may be in the same memory; keys of `kong.cache` are what all of the node knows.
-    prefix = options.bare_keys and "" or name .. ":",
+    prefix = options.bare_keys and "" or name .. ":", tells = options.bare_keys or options.ipc_shm ~= nil
+      or options.ipc ~= nil, locks = ngx.shared[options.shm_locks or "kong_locks"],
     ipc = is_ipc(options.ipc),
   }, cache)
   if made.ipc then
@@ -186,7 +207,8 @@ local function load(self, key, options, stale, callback, ...)
   local generation = native.generation(self.prefix .. key)
   local ok, value, err, ttl = pcall(callback, ...)
   if not ok then
-    value, err = nil, "callback threw an error: " .. tostring(value)
+    -- What is wrong with the code is told, whatever is still there.
+    return nil, "callback threw an error: " .. tostring(value)
   end
   if err then
     local again = options.resurrect_ttl or self.resurrect_ttl
@@ -207,6 +229,37 @@ local function load(self, key, options, stale, callback, ...)
   return kept, nil, 3
 end
 
+-- Of all workers one loads a value, where code can wait: whether this one has the lock (false: it loads without); else
+-- nothing, and what another has loaded, or why it is not there.
+local function lock(self, key, options)
+  if not self.locks or not slot.at.may_wait then
+    return false
+  end
+  local name, began, pause = "mlcache:" .. self.prefix .. key, native.monotonic(), 0.001
+  while true do
+    local got, why = self.locks:add(name, true, LOCKED)
+    if not got and why ~= "exists" then
+      return false
+    end
+    local value, is_stale, level, _, _, err = find(self, key, options)
+    local is_there = err or value ~= nil and not is_stale
+    if got and not is_there then
+      return true
+    elseif got then
+      self.locks:delete(name)
+    end
+    if err then
+      return nil, nil, nil, err
+    elseif is_there then
+      return nil, shown(value), level
+    elseif native.monotonic() - began >= self.patience then
+      return nil, nil, nil, "could not acquire callback lock: timeout"
+    end
+    ngx.sleep(pause)
+    pause = math.min(pause * 2, 0.1)
+  end
+end
+
 function cache:get(key, options, callback, ...)
   if type(key) ~= "string" then
     error("key must be a string", 2)
@@ -218,8 +271,13 @@ function cache:get(key, options, callback, ...)
   is_time(options.neg_ttl, "neg_ttl")
   local value, is_stale, level, _, _, err = find(self, key, options)
   while (value == nil or is_stale) and callback and self.loading[key] do
-    local ok, why = self.loading[key]:wait(self.patience)
+    local others = self.loading[key]
+    local ok, why = others:wait(self.patience)
     if not ok then
+      -- Who was about to load it may have been ended meanwhile.
+      if self.loading[key] == others then
+        self.loading[key] = nil
+      end
       return nil, "could not acquire callback lock: " .. tostring(why)
     end
     value, is_stale, level, _, _, err = find(self, key, options)
@@ -233,7 +291,16 @@ function cache:get(key, options, callback, ...)
   end
   local others = semaphore.new()
   self.loading[key] = others
-  local loaded, why, from = load(self, key, options, value, callback, ...)
+  local locked, found, from_there, refused = lock(self, key, options)
+  local loaded, why, from
+  if locked == nil then
+    loaded, why, from = found, refused, from_there
+  else
+    loaded, why, from = load(self, key, options, value, callback, ...)
+    if locked then
+      self.locks:delete("mlcache:" .. self.prefix .. key)
+    end
+  end
   self.loading[key] = nil
   others:post(10000)
   return loaded, why, from
@@ -279,6 +346,13 @@ function cache.each_bulk_res(results)
   end
 end
 
+-- Who has nobody to tell that something has changed cannot change it.
+local function tells(self)
+  if not self.tells then
+    error("no ipc to propagate update, specify opts.ipc_shm or opts.ipc", 3)
+  end
+end
+
 -- How long a value is good, the value, and whether it is over already.
 function cache:peek(key, stale)
   local value, is_stale, _, expires, ttl = find(self, key, {})
@@ -296,6 +370,7 @@ function cache:set(key, options, value)
   if type(key) ~= "string" then
     error("key must be a string", 2)
   end
+  tells(self)
   options = options or {}
   native.invalidate(self.prefix .. key)
   local _, err = keep(self, key, value, native.generation(self.prefix .. key), ttl_of(self, options, value), options)
@@ -309,6 +384,7 @@ function cache:delete(key)
   if type(key) ~= "string" then
     error("key must be a string", 2)
   end
+  tells(self)
   native.invalidate(self.prefix .. key)
   self.lru:delete(key)
   self.dict:delete(self.prefix .. key)
@@ -317,6 +393,7 @@ function cache:delete(key)
 end
 
 function cache:purge()
+  tells(self)
   self.lru:flush_all()
   self.dict:flush_all()
   self.misses:flush_all()
@@ -326,6 +403,9 @@ end
 
 -- Other workers see what was changed without being told; of other nodes the caller's functions hear.
 function cache:update(timeout)
+  if not self.tells then
+    error("no polling configured, specify opts.ipc_shm or opts.ipc.poll", 2)
+  end
   if self.ipc then
     local ok, err = self.ipc.poll(timeout)
     if not ok then

@@ -1,5 +1,6 @@
 //! Plugins from files, without a gateway.
 
+mod clients;
 mod forks;
 mod kit;
 mod libraries;

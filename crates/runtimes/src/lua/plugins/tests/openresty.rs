@@ -22,7 +22,7 @@ async fn answered(query: &str, lines: &[(&str, &str)], content: &'static str) ->
     answer
 }
 
-async fn outcome(query: &str) -> Value {
+pub(super) async fn outcome(query: &str) -> Value {
     serde_json::from_slice(&answered(query, &[], "").await.body).unwrap()
 }
 
@@ -449,7 +449,7 @@ async fn content_of_any_octets_is_json() {
 }
 
 /// A server that answers so many things that are said to it, one after the other.
-async fn saying(answers: &'static [&'static str]) -> (u16, impl Future<Output = ()>) {
+pub(super) async fn saying(answers: &'static [&'static str]) -> (u16, impl Future<Output = ()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = async move {
