@@ -274,7 +274,12 @@ fn records_are_judged_and_found_by_their_tags() {
         local _, part = schema:validate_update { port = -1 }
         local all = 0
         for _ in kong.db.tags:each() do all = all + 1 end
-        kong.response.exit(200, { tags = tags, err = err, wrong = wrong, part = part, all = all,
+        local _, size = kong.db.services:page(nil, nil, { pagination = { page_size = 0 } })
+        local service = kong.db.services:select_by_name('s', { show_ws_id = true })
+        local _, offset = kong.db.routes:page_for_service(service, 1, '?')
+        local _, keys = pcall(require('cjson').encode, { a = 1, [true] = 2 })
+        kong.response.exit(200, { size = size:match('%(.*'), ws = service.ws_id, offset = offset:match('.%?.*'),
+            keys = keys, tags = tags, err = err, wrong = wrong, part = part, all = all,
             right = schema:validate_insert { name = 'x', host = 'a' }, set = schema.fields.port.type,
             refused = select(2, kong.db.tags:insert {}) ~= nil })";
     json(admin, "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
@@ -284,7 +289,10 @@ fn records_are_judged_and_found_by_their_tags() {
         "tags": [{ "entity_id": id, "entity_name": "services", "tag": "a" }],
         "wrong": { "protocol": "expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp" },
         "part": { "port": "value should be between 0 and 65535" },
-        "all": 2, "right": true, "set": "integer", "refused": true,
+        "all": 2, "right": true, "set": "integer", "refused": true, "ws": "0dc6f45b-8f8d-40d2-a504-473544ee190b",
+        "size": "(pagination.page_size: must be an integer between 1 and 50000)",
+        "offset": "'?' is not a valid offset: bad base64 encoding",
+        "keys": "Cannot serialise boolean: table key must be a number or string",
     });
     assert_eq!(answer, expected);
 }

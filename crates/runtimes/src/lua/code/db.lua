@@ -144,6 +144,10 @@ local function one(self, options, record, err_t)
   if record == null then
     return nil
   end
+  if type(options) == "table" and options.show_ws_id and self.schema.workspaceable then
+    local workspace = workspace_of(options)
+    record.ws_id = workspace ~= "" and workspace or kong.default_workspace
+  end
   return wanted(self, options, record)
 end
 
@@ -473,6 +477,9 @@ local function new(name)
           return nil, err, err_t
         end
         local page, following = slot.page_of(rows, function(row) return id_of(self, row) end, size, offset)
+        if not page then
+          return failed(errors_of_data():invalid_offset(offset, "bad base64 encoding"))
+        end
         return page, nil, nil, following
       end
       methods["each_for_" .. field_name] = each

@@ -59,6 +59,20 @@ local function mistakes(schema, options)
   elseif tags ~= nil and #tags > 1 and options.tags_cond ~= "and" and options.tags_cond ~= "or" then
     errors.tags_cond = "must be a either 'and' or 'or' when more than one tag is specified"
   end
+  local page_size, most = pagination_of(options).page_size, pagination_of(options).max_page_size
+  if most ~= nil and type(most) ~= "number" then
+    errors.pagination = { max_page_size = "must be a number" }
+  elseif most ~= nil and (most % 1 ~= 0 or most < 1) then
+    errors.pagination = { max_page_size = "must be an integer greater than 0" }
+  end
+  most = not errors.pagination and most or MAX_PAGE_SIZE
+  if page_size ~= nil and type(page_size) ~= "number" then
+    errors.pagination = errors.pagination or {}
+    errors.pagination.page_size = "must be a number"
+  elseif page_size ~= nil and (page_size % 1 ~= 0 or page_size < 1 or page_size > most) then
+    errors.pagination = errors.pagination or {}
+    errors.pagination.page_size = "must be an integer between 1 and " .. most
+  end
   for _, flag in ipairs { "show_ws_id", "transform", "export", "skip_ttl" } do
     if options[flag] ~= nil and type(options[flag]) ~= "boolean" then
       errors[flag] = "must be a boolean"
@@ -116,7 +130,8 @@ function slot.add_judging(described, definition)
   end })
 end
 
--- Some of the records in the order of their keys, those after an offset, and the offset of what follows.
+-- Some of the records in the order of their keys, those after an offset, and the offset of what follows; nothing where
+-- that is none.
 function slot.page_of(rows, key_of, size, offset)
   local by_key, keys = {}, {}
   for i, row in ipairs(rows) do
@@ -126,6 +141,9 @@ function slot.page_of(rows, key_of, size, offset)
   table.sort(keys)
   local page, last, following = {}, nil, nil
   local after = offset and ngx.decode_base64(offset)
+  if offset and not after then
+    return nil
+  end
   for _, key in ipairs(keys) do
     if not after or key > after then
       if #page == size then

@@ -153,7 +153,11 @@ impl Writer<'_> {
                 Value::String(name) => name.as_bytes().to_vec(),
                 Value::Integer(number) => number.to_string().into_bytes(),
                 Value::Number(number) => number_text(*number, self.settings.precision).into_bytes(),
-                _ => return Err(Error::runtime("Cannot serialise table: table key must be a number or string")),
+                other => {
+                    let kind = other.type_name();
+                    let why = format!("Cannot serialise {kind}: table key must be a number or string");
+                    return Err(Error::runtime(why));
+                }
             };
             fields.push((name, value));
         }
