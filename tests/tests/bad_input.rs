@@ -414,7 +414,11 @@ fn code_that_never_ends() {
 fn addresses_that_are_none() {
     let backend = Backend::start("b");
     let node = start(&backend);
-    let acme = |name: &str, value: serde_json::Value| json!({ "account_email": "a@b.test", "tos_accepted": true, "storage": "kong", name: value });
+    let acme = |name: &str, value: serde_json::Value| {
+        let mut config = json!({ "account_email": "a@b.test", "tos_accepted": true, "storage": "kong" });
+        config[name] = value;
+        config
+    };
     for (name, config, expected) in [
         ("aws-lambda", json!({ "aws_sts_endpoint_url": "a" }), "aws_sts_endpoint_url: missing host in url"),
         ("acme", acme("api_uri", json!("a")), "api_uri: missing host in url"),

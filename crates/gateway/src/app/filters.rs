@@ -88,13 +88,13 @@ pub fn acting(
 #[cfg(not(feature = "wasm"))]
 pub fn surround(_settings: &Settings, _env: &sdk::Env, _plugins: &[&str]) {}
 
-#[cfg(all(test, not(feature = "wasm")))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::settings::Sources;
-
+    #[cfg(not(feature = "wasm"))]
     #[test]
     fn a_program_without_filters_runs_none() {
+        use super::*;
+        use crate::settings::Sources;
         let directory = tempfile::tempdir().unwrap();
         let conf = directory.path().join("kong.conf");
         let told = |wasm: &str| {

@@ -10,8 +10,8 @@
 //!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`,
 //!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins,
 //!   `example` (fields of a new record whose values the rest does not suggest);
-//! - of a field: `validator` and `record_validator` (names of functions), `omit_null`, `also_one_of`, `also_not_one_of`, and `func` in
-//!   shorthand fields;
+//! - of a field: `validator` and `record_validator` (names of functions), `omit_null`, `also_one_of`,
+//!   `also_not_one_of`, and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
 mod checks;

@@ -1,5 +1,5 @@
-//! What libyaml takes, by which Kong reads YAML, and YAML itself does not: lines of quoted texts and of flow collections
-//! that are indented less than what they are in, and tabs where there should be blanks.
+//! What libyaml takes, by which Kong reads YAML, and YAML itself does not: lines of quoted texts and of flow
+//! collections that are indented less than what they are in, and tabs where there should be blanks.
 
 /// The text with such lines indented further, and such tabs as blanks, which changes nothing of what it means; `None`:
 /// there are none. Lines keep their numbers.

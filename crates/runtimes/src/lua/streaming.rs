@@ -29,7 +29,7 @@ pub fn begin(
     if matches!(exchange.body, RequestBody::OnDemand(_)) {
         exchange.body = RequestBody::Unread;
     }
-    Outcome::Answer(Answer { fields, ..Answer::new(status, Bytes::new()) })
+    Outcome::Answer(Box::new(Answer { fields, ..Answer::new(status, Bytes::new()) }))
 }
 
 impl Continuation for Streamed {

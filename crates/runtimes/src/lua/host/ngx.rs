@@ -115,7 +115,7 @@ impl Host {
         }
         if is_begun {
             // The client has the status already.
-            self.ending = Some(Ending::Answer(Answer::new(200, said.unwrap_or_default())));
+            self.ending = Some(Ending::Answer(Box::new(Answer::new(200, said.unwrap_or_default()))));
             return Ok(Value::Nil);
         }
         // The response is no more what the client gets: neither its lines, as in nginx, nor its content.
