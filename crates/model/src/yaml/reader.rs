@@ -26,7 +26,8 @@ pub fn read(text: &str) -> Result<Value, String> {
 
 /// The same as YAML itself has it.
 fn strictly(text: &str) -> Result<Value, String> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), copied: 0 };
+    let end = (!text.ends_with(['\n', '\r'])).then(|| text.chars().count());
+    let mut reader = Reader { parser: Parser::new_from_str(text), end, anchors: HashMap::new(), copied: 0 };
     let document = reader.document()?.unwrap_or(Value::Null);
     match reader.document()? {
         None | Some(Value::Null) => Ok(document),
@@ -36,6 +37,8 @@ fn strictly(text: &str) -> Result<Value, String> {
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
+    /// Where the text ends, in characters, if that is within a line.
+    end: Option<usize>,
     /// What aliases stand for, with its size.
     anchors: HashMap<usize, (Value, usize)>,
     /// Octets of what was copied so far.
@@ -114,9 +117,25 @@ impl<'t> Reader<'t> {
 
     fn event(&mut self) -> Result<(Event<'t>, Marker), String> {
         match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, span.start)),
+            Some(Ok((event, span))) => Ok((self.unended(event, span.end), span.start)),
             Some(Err(error)) => Err(refused(&error)),
             None => Ok((Event::StreamEnd, Marker::default())),
+        }
+    }
+
+    /// The text of a block that ends within a line has no line break there, which the parser adds.
+    fn unended(&self, event: Event<'t>, end: Marker) -> Event<'t> {
+        match event {
+            Event::Scalar(text, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
+                if self.end.is_some_and(|last| end.index() >= last) =>
+            {
+                let mut text = text.into_owned();
+                if text.ends_with('\n') {
+                    text.pop();
+                }
+                Event::Scalar(text.into(), style, anchor, tag)
+            }
+            other => other,
         }
     }
 
@@ -250,6 +269,11 @@ mod tests {
         assert_eq!(read("\u{feff}a: 1\n---\n"), Ok(json!({"a": 1})));
         assert_eq!(read("{\"a\": [1, null]}"), Ok(json!({"a": [1, null]})));
         assert_eq!(read("a: |\n  x\n  y\nb: >-\n  x\n  y\n"), Ok(json!({"a": "x\ny\n", "b": "x y"})));
+        for (text, expected) in [("|", "x\ny"), ("|+", "x\ny"), (">", "x y"), ("|-", "x\ny")] {
+            assert_eq!(read(&format!("a: {text}\n  x\n  y")), Ok(json!({ "a": expected })), "{text}");
+        }
+        assert_eq!(read("a: |+\n  x\n\n"), Ok(json!({ "a": "x\n\n" })));
+        assert_eq!(read("a: |\n  x\nb: c"), Ok(json!({ "a": "x\n", "b": "c" })));
         assert_eq!(refusal("a: 1\n---\nb: 2\n"), "there is more than one document");
     }
 

@@ -37,6 +37,9 @@ impl Scanner {
             self.block = None;
         }
         let is_inside = self.quote.is_some() || self.depth > 0;
+        if is_inside && rest.is_empty() {
+            return out.push_str(&line[content.len()..]);
+        }
         if rest.is_empty() || (is_inside && is_marker(content)) {
             return out.push_str(line);
         }
@@ -165,6 +168,7 @@ mod tests {
             ("tags: [\n\tx ]\n", json!({ "tags": ["x"] })),
             ("host:\ta.test\nb: {a:\tb}\n", json!({ "host": "a.test", "b": { "a": "b" } })),
             ("a: \"x\n\ty\"\n", json!({ "a": "x y" })),
+            ("- a: \"x\ny\n\t\nz\"\n", json!([{ "a": "x y\nz" }])),
         ] {
             assert!(relax(text).is_some(), "{text}");
             assert_eq!(read(text), Ok(expected), "{text}");
