@@ -25,7 +25,8 @@ impl HopByHop {
 }
 
 fn takes_trailers(fields: &Fields) -> bool {
-    fields.known_all(Known::Te).any(|codings| field_value::list_has(codings, "trailers"))
+    fields.may_have(&[Known::Te])
+        && fields.known_all(Known::Te).any(|codings| field_value::list_has(codings, "trailers"))
 }
 
 /// Prepares a request's lines for the service: what stays of those that concern the connection is `TE: trailers` when
@@ -42,10 +43,9 @@ pub fn strip_request(fields: &mut Fields) {
     for line in LINES {
         fields.remove_known(line);
     }
-    if takes_trailers(fields) {
-        fields.set_known(Known::Te, b"trailers");
-    } else {
-        fields.remove_known(Known::Te);
+    match takes_trailers(fields) {
+        true => fields.set_known(Known::Te, b"trailers"),
+        false => drop(fields.remove_known(Known::Te)),
     }
 }
 

@@ -281,6 +281,7 @@ impl Exchange {
         self.captures.clear();
         self.consumer = None;
         self.credential = None;
+        self.given_ids.clear();
         self.authenticated_groups = None;
         self.authenticated_consumer_groups = None;
         self.token = None;
@@ -306,6 +307,7 @@ impl Exchange {
         self.source = Source::Error;
         self.reply.clear();
         (self.timing.upstream, self.timing.proxy) = (None, None);
+        self.traffic = Traffic::default();
         self.tries.clear();
         self.log_values.clear();
         self.complete = false;
@@ -508,6 +510,15 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use crate::testing::{self, Entries};
+
+    #[test]
+    fn the_next_exchange_knows_nothing_of_the_last_one() {
+        let mut exchange = testing::exchange("GET", "/", &[]);
+        let id = exchange.given_ids.take("ann");
+        exchange.traffic.sent = 5;
+        exchange.clear();
+        assert_eq!((exchange.given_ids.text(&id), exchange.traffic.sent), (None, 0));
+    }
 
     #[test]
     fn identity_lines_of_the_client_are_replaced() {

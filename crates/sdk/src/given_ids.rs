@@ -27,6 +27,11 @@ impl GivenIds {
         id
     }
 
+    /// Forgets what was given.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// What has been given in the place of that id.
     pub fn text(&self, id: &Uuid) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == id).map(|(_, text)| &**text)

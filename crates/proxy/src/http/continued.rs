@@ -63,13 +63,19 @@ async fn all(
         return Ok(());
     }
     loop {
-        let portion = next(context, exchange, downstream, continuation).await?;
+        // Code that has ended its answer does what is left, whatever the client does.
+        let portion = match is_over {
+            true => continuation.next(exchange).await,
+            false => next(context, exchange, downstream, continuation).await?,
+        };
         match portion {
             Portion::Content(_) | Portion::Last(_) if is_over => {}
             Portion::Content(piece) => {
                 let piece = filtered(context, exchange, downstream, piece, false).await?;
                 let piece = content.made_of(piece, false);
                 write(context, downstream, &piece, false).await?;
+                // Code may ask how much it has sent.
+                exchange.traffic = downstream.traffic();
             }
             Portion::Last(piece) => {
                 finish(context, exchange, downstream, content, piece).await?;
