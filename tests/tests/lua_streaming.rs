@@ -115,16 +115,18 @@ fn clients_of_old_get_it_whole() {
 
 #[test]
 fn code_that_fails_cuts_the_client_off() {
-    let gated = gated("ngx.say('one') ngx.flush(true) gate:receive() error('broken here')", &json!({}));
-    let (mut client, mut gate) = gated.ask("GET / HTTP/1.1");
-    read_until(&mut client, "one\n\r\n");
-    gate.write_all(b"go\n").unwrap();
-    let mut rest = Vec::new();
-    match client.read_to_end(&mut rest) {
-        Ok(_) => assert!(rest.is_empty(), "{rest:?}"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    for (end, said) in [("error('broken here')", "broken here"), ("ngx.exit(444)", "the code has given up")] {
+        let gated = gated(&format!("ngx.say('one') ngx.flush(true) gate:receive() {end}"), &json!({}));
+        let (mut client, mut gate) = gated.ask("GET / HTTP/1.1");
+        read_until(&mut client, "one\n\r\n");
+        gate.write_all(b"go\n").unwrap();
+        let mut rest = Vec::new();
+        match client.read_to_end(&mut rest) {
+            Ok(_) => assert!(rest.is_empty(), "{rest:?}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+        gated.node.says(said);
     }
-    gated.node.says("broken here");
 }
 
 #[test]

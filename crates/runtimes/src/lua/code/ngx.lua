@@ -89,7 +89,18 @@ local function decode(max, text) return native.decode_args(text, max) end
 local function flat(out, value, level)
   local kind = type(value)
   if kind == "table" then
-    for i = 1, #value do
+    local last, count = 0, 0
+    for key in pairs(value) do
+      if type(key) ~= "number" or key < 1 or key ~= floor(key) then
+        error("bad argument (non-array table found)", 3)
+      end
+      last, count = key > last and key or last, count + 1
+    end
+    -- Holes are printed, too, as far as they are no more than a mistake.
+    if last > 10 * count + 1000 then
+      error("bad argument (the array has too many holes)", 3)
+    end
+    for i = 1, last do
       flat(out, value[i], level + 1)
     end
   elseif kind == "string" or kind == "number" then

@@ -110,7 +110,8 @@ impl Host {
         let code = arguments.integer(0)?;
         let (chosen, is_begun) = (take_status(&mut self.exchange), is_begun(&mut self.exchange));
         let said = said(&mut self.exchange);
-        if code < 0 {
+        // By these statuses, too, nginx closes the connection; nothing that was cut off may look whole.
+        if code < 0 || (is_begun && matches!(code, 408 | 444 | 499)) {
             return Err(mlua::Error::runtime("the code has given up"));
         }
         if is_begun {
