@@ -30,8 +30,10 @@ pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> 
     }
     let process =
         json!({ "node_id": node.id.to_string(), "worker_pid": std::process::id(), "hostname": node.hostname });
-    let mut shown =
-        object([("message", plain(&message.into())), ("kong", plain(&process)), ("request", described.encode())]);
+    let mut shown = JsonObject::default();
+    message.iter().for_each(|message| shown.set("message", &plain(&(*message).into())));
+    shown.set("kong", &plain(&process));
+    shown.set("request", &described.encode());
     exchange.route.as_deref().iter().for_each(|route| shown.set("matched_route", &log::route(route)));
     exchange.service.as_deref().iter().for_each(|service| shown.set("matched_service", &log::service(service)));
     shown

@@ -215,6 +215,10 @@ mod tests {
         }
         exchange.body = sdk::RequestBody::TooLarge;
         assert!(!echo(&mut exchange).contains("body"));
+        let silent =
+            testing::configure(&RequestTermination, json!({ "status_code": 200, "echo": true }), &Env::default());
+        let answer = testing::access(&*silent, &mut testing::exchange("GET", "/", &[])).unwrap();
+        assert!(!text(&answer).contains("message"));
     }
 
     #[test]
