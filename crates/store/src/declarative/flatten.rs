@@ -38,7 +38,8 @@ pub struct Entry<'d> {
     pub raw: &'d Record,
     /// The entry around it and the field that refers to that.
     pub around: Option<(usize, &'d str)>,
-    id: String,
+    /// Its own, or the one that is made of what it says.
+    pub id: String,
     /// What has become of it.
     record: Record,
 }

@@ -221,17 +221,27 @@ impl<'a> Flattening<'a> {
         for inner in inside {
             self.add(inner);
         }
-        let Entry { kind, raw, around, .. } = &self.entries[at];
+        let Entry { kind, raw, around, id, .. } = &self.entries[at];
         let kind = &self.format.kinds[*kind];
         let mut shown: Record =
             raw.iter().filter(|(name, value)| !self.stands_inside(at, name, value)).map(owned).collect();
+        // Entries that are each right by themselves have got their ids before one of them is found to be another.
+        let faults = self.faults.entries.get(&at).into_iter().flatten();
+        let identified = faults.clone().any(|fault| matches!(fault, Fault::Entity(_) | Fault::Value { .. }));
+        if identified
+            && is_uuid(id)
+            && let Some(primary) = kind.primary()
+        {
+            shown.entry(primary).or_insert_with(|| id.as_str().into());
+        }
         if let Some((outer, field)) = around
-            && let Some(id) = valid_id(self.entries[*outer].raw)
+            && let outer = &self.entries[*outer]
+            && let Some(id) = valid_id(outer.raw).or_else(|| identified.then_some(outer.id.as_str()))
         {
             shown.entry(*field).or_insert_with(|| json!({ "id": id }));
         }
         let mut errors = Vec::new();
-        for fault in self.faults.entries.get(&at).into_iter().flatten() {
+        for fault in faults {
             match fault {
                 Fault::Fields(fields) => {
                     let mut fields = fields.clone();

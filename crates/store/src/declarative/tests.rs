@@ -242,6 +242,18 @@ fn errors_are_listed_by_entry() {
 }
 
 #[test]
+fn entries_that_are_there_twice_are_listed_with_their_ids() {
+    let listed = |document: Value| rejection(document).flattened()["flattened_errors"].clone();
+    let twice = listed(json!({"services": [{"name": "a", "host": "h"}, {"name": "a", "host": "i", "tags": ["z"]}]}));
+    let id = twice[0]["entity_id"].as_str().unwrap();
+    assert_eq!(twice[0]["entity"], json!({"id": id, "name": "a", "host": "i", "tags": ["z"]}));
+    let targets = json!([{"target": "h.test:1"}, {"target": "h.test:1"}]);
+    let inner = listed(json!({"upstreams": [{"name": "u", "targets": targets}]}))[0].clone();
+    assert_eq!((&inner["entity_type"], &inner["entity"]["id"]), (&json!("target"), &inner["entity_id"]));
+    assert!(inner["entity_id"].is_string() && inner["entity"]["upstream"]["id"].is_string(), "{inner}");
+}
+
+#[test]
 fn an_entry_in_place_of_a_reference_is_listed_by_itself() {
     let certificate = json!({"id": "11111111-1111-4111-8111-111111111111", "cert": "bad"});
     let service = json!({"host": "h.test", "protocol": "https", "client_certificate": certificate, "port": -1});
