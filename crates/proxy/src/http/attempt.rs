@@ -471,7 +471,7 @@ async fn await_head(
                         extended_connect::complete(exchange);
                         return Poll::Ready(Ok(()));
                     }
-                    101 if upgrade => return Poll::Ready(Ok(())),
+                    101 if upgrade && !upstream.is_shared() => return Poll::Ready(Ok(())),
                     101 => {
                         return Poll::Ready(Err(Failure::Invalid("upstream changed the protocol unasked".into())));
                     }

@@ -27,7 +27,7 @@ struct Content {
 }
 
 /// Sends the answer of which `exchange.response` is the head, and then its content as it is made. The code that makes
-/// it ends when the client goes.
+/// it ends when a piece does not get to the client any more.
 pub(crate) async fn send(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
@@ -99,6 +99,7 @@ async fn next(
 ) -> Result<Portion, Broken> {
     let limits = context.limits();
     let (ignores_abort, send_timeout) = (limits.proxy_ignore_client_abort, limits.send_timeout);
+    let can_be_reset = !matches!(downstream, Downstream::Http1(_));
     let mut portion = pin!(continuation.next(exchange));
     let deadlines = &mut context.deadlines;
     std::future::poll_fn(|cx| {
@@ -110,7 +111,8 @@ async fn next(
             return Poll::Ready(Err(Broken::ClientClosed));
         }
         respond::drop_content(cx, downstream);
-        if !ignores_abort && downstream.content_is_done() && downstream.poll_closed(cx).is_ready() {
+        // On a connection of its own a client may have said all, and still read; who is gone shows at the next piece.
+        if can_be_reset && !ignores_abort && downstream.content_is_done() && downstream.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(Broken::ClientClosed));
         }
         match downstream.has_pending() {

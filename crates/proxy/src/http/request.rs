@@ -208,9 +208,20 @@ pub(crate) fn goes_by_http2(context: &RequestContext<'_>, exchange: &Exchange) -
     is_grpc(exchange) || exchange.service.as_deref().is_some_and(|service| service.http2) && !is_upgrade(context)
 }
 
-/// Whether an upgrade may become a tunnel on a stream, of a service that takes such (RFC 8441).
+/// Whether an upgrade may become a tunnel on a stream, of a service that takes such (RFC 8441). Such a service does not
+/// see a handshake of HTTP/1.1: one that it could not take is left to be refused in HTTP/1.1.
 pub(crate) fn may_tunnel(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
-    is_upgrade(context) && exchange.service.as_deref().is_some_and(|service| service.http2)
+    let head = &exchange.request;
+    let is_handshake = || {
+        let key = head.fields.get("sec-websocket-key").and_then(|key| STANDARD.decode(key).ok());
+        head.method.as_bytes() == b"GET"
+            && matches!(head.framing, Framing::Empty | Framing::Length(0))
+            && head.fields.get("sec-websocket-version") == Some(b"13")
+            && key.is_some_and(|key| key.len() == 16)
+    };
+    is_upgrade(context)
+        && exchange.service.as_deref().is_some_and(|service| service.http2)
+        && (context.version >= Version::Http2 || is_handshake())
 }
 
 /// Whether the request asks for an upgrade that we relay.
