@@ -200,7 +200,7 @@ fn content_that_is_too_large_is_not_empty() {
     assert!(post("/key-auth?apikey=k").expect(200).body.len() > body.len() - 100);
     let answer = post("/request-transformer").expect(200);
     assert!(answer.body.len() > body.len() - 100 && !contains(&answer, b"new"));
-    assert_seen(&post("/request-termination").expect(200), b"\"raw_body\":null");
+    assert!(!contains(&post("/request-termination").expect(200), b"raw_body"));
 }
 
 #[test]

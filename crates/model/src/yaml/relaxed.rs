@@ -114,7 +114,8 @@ impl Scanner {
                 }
                 // Tags, anchors and aliases stand before what begins.
                 b'&' | b'!' | b'*' if begins => {
-                    while !is_blank(at + 1) {
+                    let ends = |octet: u8| self.depth > 0 && matches!(octet, b',' | b'[' | b']' | b'{' | b'}');
+                    while !is_blank(at + 1) && !ends(octets[at + 1]) {
                         at += 1;
                     }
                 }
@@ -169,6 +170,7 @@ mod tests {
             ("host:\ta.test\nb: {a:\tb}\n", json!({ "host": "a.test", "b": { "a": "b" } })),
             ("a: \"x\n\ty\"\n", json!({ "a": "x y" })),
             ("- a: \"x\ny\n\t\nz\"\n", json!([{ "a": "x y\nz" }])),
+            ("- a: [&i 1, *i]\n- b: \"x\ny\"\n", json!([{ "a": [1, 1] }, { "b": "x y" }])),
         ] {
             assert!(relax(text).is_some(), "{text}");
             assert_eq!(read(text), Ok(expected), "{text}");
