@@ -278,7 +278,7 @@ fn clients_of_all_protocols_leave_nothing_behind() {
         clients.go_on(10);
     }
     clients.end();
-    // Clients of WebSocket and streams come and go, and so do their services' connections. Each reload has a new process,
-    // which may have met some of the protocols only.
+    // Clients of WebSocket and streams come and go, and so do their services' connections. Each reload has a new
+    // process, which may have met some of the protocols only.
     Usage::assert_flat(&samples, 12 << 10, 16);
 }
