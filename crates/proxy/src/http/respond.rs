@@ -252,7 +252,9 @@ pub(crate) async fn send_whole(
 
 /// The gateway's lines of an answer, whose header filters have run.
 pub(super) fn add_lines(context: &RequestContext<'_>, exchange: &mut Exchange) {
-    if exchange.timing.upstream.is_some() && exchange.timing.proxy.is_some() {
+    // A cache has what the service said before; what plugins get from elsewhere is an answer of our own.
+    let tried = exchange.timing.proxy.is_some() || exchange.source == Source::Service;
+    if tried && exchange.timing.upstream.is_some() {
         add_proxied(context, exchange);
     } else {
         add_own(context, exchange);
