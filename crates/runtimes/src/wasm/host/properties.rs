@@ -245,7 +245,7 @@ mod lua {
     use sdk::Exchange;
 
     fn call(exchange: &mut Exchange, name: &str, arguments: &[&[u8]]) -> Option<Value> {
-        let calls = Calls::new(Phase::Access, 0, "").ok()?;
+        let calls = Calls::new(Phase::Access, (0, ""), "wasm").ok()?;
         let given = arguments.iter().map(|text| calls.lua().create_string(text).map(Value::String));
         let given: MultiValue = given.collect::<mlua::Result<_>>().ok()?;
         // None of these functions waits.
