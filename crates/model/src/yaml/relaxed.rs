@@ -1,6 +1,10 @@
 //! What libyaml takes, by which Kong reads YAML, and YAML itself does not: lines of quoted texts and of flow
 //! collections that are indented less than what they are in, and tabs where there should be blanks.
 
+/// How much longer than the text the other one may be, and what is never too much.
+const GROWTH: usize = 8;
+const USUAL: usize = 64 << 10;
+
 /// The text with such lines indented further, and such tabs as blanks, which changes nothing of what it means; `None`:
 /// there are none. Lines keep their numbers.
 pub fn relax(text: &str) -> Option<String> {
@@ -8,6 +12,10 @@ pub fn relax(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for line in text.split_inclusive('\n') {
         scanner.line(line, &mut out);
+        // What nobody would indent so far would take far more room than it does.
+        if out.len() > GROWTH * text.len() + USUAL {
+            return None;
+        }
     }
     (out != text).then_some(out)
 }
@@ -186,6 +194,12 @@ mod tests {
         for text in ["a: b\n", "a: |\n  x:\ty\n  [\n", "# [ '\na: 1\n", "- 'x'\n- [y,\n   z]\n"] {
             assert_eq!(relax(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn little_does_not_become_much() {
+        let far = format!("{}a: [\n{}]\n", " ".repeat(100_000), "x,\n".repeat(100_000));
+        assert_eq!(relax(&far), None);
     }
 
     #[test]

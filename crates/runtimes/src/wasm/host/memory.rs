@@ -2,6 +2,9 @@
 
 use super::{Guest, Status};
 
+/// How many octets a name has at most.
+const LONGEST_NAME: u32 = 4096;
+
 /// Octets that the filter points to.
 pub fn read(guest: &mut Guest<'_>, place: u32, length: u32) -> Result<Vec<u8>, Status> {
     let memory = guest.data().memory.ok_or(Status::InvalidMemoryAccess)?;
@@ -12,6 +15,11 @@ pub fn read(guest: &mut Guest<'_>, place: u32, length: u32) -> Result<Vec<u8>, S
 /// The same as text.
 pub fn read_text(guest: &mut Guest<'_>, place: u32, length: u32) -> Result<String, Status> {
     String::from_utf8(read(guest, place, length)?).map_err(|_| Status::BadArgument)
+}
+
+/// The same, of a name that is kept for longer than a call.
+pub fn read_name(guest: &mut Guest<'_>, place: u32, length: u32) -> Result<String, Status> {
+    if length > LONGEST_NAME { Err(Status::BadArgument) } else { read_text(guest, place, length) }
 }
 
 /// Puts octets where the filter wants them.

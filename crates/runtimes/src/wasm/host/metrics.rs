@@ -1,6 +1,6 @@
 //! What filters count: counters, gauges and histograms, one set for all workers.
 
-use super::memory::{read_text, write};
+use super::memory::{read_name, write};
 use super::{Guest, Host, Status, code, memory};
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub fn add(linker: &mut Linker<Host>) -> Result<()> {
         "proxy_define_metric",
         |mut guest: Guest<'_>, kind: u32, name: u32, size: u32, place: u32| {
             code((|| {
-                let name = read_text(&mut guest, name, size)?;
+                let name = read_name(&mut guest, name, size)?;
                 let id = define(guest.data(), kind, name)?;
                 memory::write_u32(&mut guest, place, id)
             })())

@@ -14,8 +14,19 @@ use wasmtime::{Linker, Result};
 #[derive(Default)]
 struct Kept(HashMap<String, Vec<u8>>);
 
-/// How much that may be for one exchange, in values.
+/// How much that may be for one exchange, in values, and in octets with their names.
 const MOST_KEPT: usize = 256;
+const OCTETS_KEPT: usize = 1 << 20;
+
+impl Kept {
+    fn has_room(&self, path: &str, value: &[u8]) -> bool {
+        let others = self.0.iter().filter(|(name, _)| *name != path);
+        let (count, octets) = others.fold((1, path.len() + value.len()), |(count, octets), (name, value)| {
+            (count + 1, octets + name.len() + value.len())
+        });
+        count <= MOST_KEPT && octets <= OCTETS_KEPT
+    }
+}
 
 pub fn add(linker: &mut Linker<Host>) -> Result<()> {
     linker.func_wrap(
@@ -197,9 +208,7 @@ fn set(host: &mut Host, path: &str, value: Option<Vec<u8>>) -> std::result::Resu
             }
             let kept = exchange.state::<Kept>().ok_or(Status::InternalFailure)?;
             match value {
-                Some(_) if kept.0.len() >= MOST_KEPT && !kept.0.contains_key(path) => {
-                    return Err(Status::InternalFailure);
-                }
+                Some(value) if !kept.has_room(path, &value) => return Err(Status::InternalFailure),
                 Some(value) => drop(kept.0.insert(path.to_owned(), value)),
                 None => drop(kept.0.remove(path)),
             }
@@ -314,5 +323,20 @@ mod lua {
 
     pub fn memory_stats(_exchange: &mut Exchange) -> Option<Vec<u8>> {
         Some(br#"{"lua_shared_dicts":{},"workers_lua_vms":[]}"#.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_filters_keep_of_an_exchange_is_bounded() {
+        let mut kept = Kept(HashMap::from([("a".to_owned(), vec![0; OCTETS_KEPT - 10])]));
+        assert!(!kept.has_room("b", &[0; 10]));
+        assert!(kept.has_room("b", &[0; 8]));
+        assert!(kept.has_room("a", &[0; 100]));
+        kept.0 = (0..MOST_KEPT).map(|number| (number.to_string(), Vec::new())).collect();
+        assert!(!kept.has_room("a", b"") && kept.has_room("0", b""));
     }
 }

@@ -1,6 +1,6 @@
 //! What filters of all workers share: data under keys, and queues. Who asks for none of it waits for no lock.
 
-use super::memory::{give, read, read_text, write_u32};
+use super::memory::{give, read, read_name, write_u32};
 use super::{Guest, Host, Status, code};
 use sdk::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -98,7 +98,7 @@ pub fn add(linker: &mut Linker<Host>) -> Result<()> {
         "proxy_register_shared_queue",
         |mut guest: Guest<'_>, name: u32, size: u32, place: u32| {
             code((|| {
-                let name = read_text(&mut guest, name, size)?;
+                let name = read_name(&mut guest, name, size)?;
                 let machine = guest.data().machine;
                 let id = lock().register(name, machine)?;
                 write_u32(&mut guest, place, id)
@@ -110,7 +110,7 @@ pub fn add(linker: &mut Linker<Host>) -> Result<()> {
         "proxy_resolve_shared_queue",
         |mut guest: Guest<'_>, _vm: u32, _vm_size: u32, name: u32, size: u32, place: u32| {
             code((|| {
-                let name = read_text(&mut guest, name, size)?;
+                let name = read_name(&mut guest, name, size)?;
                 let id = lock().queues.iter().position(|queue| queue.name == name).ok_or(Status::NotFound)?;
                 write_u32(&mut guest, place, id as u32 + 1)
             })())
