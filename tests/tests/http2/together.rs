@@ -4,9 +4,11 @@
 use crate::client::{Connection, Over, request, whole};
 use crate::services::{Grpc, call};
 use blackbox::http::{self, form, json};
+use blackbox::tls::{Client, Offer};
 use blackbox::{Backend, Node, PATIENCE, Usage, bascule, eventually, longer};
 use bytes::Bytes;
 use http::Connection as Http1;
+use quinn::crypto::rustls::QuicClientConfig;
 use rustix::process::Signal;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -128,6 +130,35 @@ fn http2(address: SocketAddr, over: Over, grpc: bool, goes_on: &dyn Fn() -> bool
     });
 }
 
+/// Requests of HTTP/3, as above.
+fn http3(address: SocketAddr, goes_on: &dyn Fn() -> bool) {
+    let offer = Offer { alpn: &["h3"], versions: &[&rustls::version::TLS13], ..Offer::default() };
+    let tls = QuicClientConfig::try_from(rustls::ClientConfig::clone(&Client::new(&offer).config())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
+        let open = async || {
+            let quic = endpoint.connect(address, "a.test").unwrap().await.unwrap();
+            let (mut connection, requests) = h3::client::new(h3_quinn::Connection::new(quic)).await.unwrap();
+            tokio::spawn(async move { std::future::poll_fn(|cx| connection.poll_close(cx)).await });
+            requests
+        };
+        let mut requests = open().await;
+        while goes_on() {
+            let head = ::http::Request::get("https://a.test/stay").body(()).unwrap();
+            let Ok(mut stream) = requests.send_request(head).await else {
+                requests = open().await;
+                continue;
+            };
+            stream.finish().await.unwrap();
+            let got = tokio::time::timeout(PATIENCE, stream.recv_response()).await.unwrap().unwrap();
+            assert_eq!(got.status(), 200);
+            while stream.recv_data().await.unwrap().is_some() {}
+        }
+    });
+}
+
 fn websocket(proxy: SocketAddr, goes_on: &dyn Fn() -> bool) {
     const LINES: [(&str, &str); 4] = [
         ("Connection", "Upgrade"),
@@ -195,7 +226,7 @@ impl Services {
     fn start() -> Services {
         let (backend, grpc, echo) = (Backend::start("b"), Grpc::start(), echo());
         let node = Node::start(&[
-            ("proxy_listen", "127.0.0.1:0 http2, 127.0.0.1:0 ssl http2"),
+            ("proxy_listen", "127.0.0.1:0 http2, 127.0.0.1:0 ssl http2, 127.0.0.1:0 quic"),
             ("stream_listen", "127.0.0.1:0"),
             ("nginx_worker_processes", "2"),
         ]);
@@ -217,10 +248,12 @@ impl Services {
     /// A client of each protocol, with such a pause.
     fn clients(&self, pause: Duration) -> Clients {
         let mut clients = Clients { stop: Arc::default(), pause, running: Vec::new() };
-        let (proxy, tls, streams) = (self.node.proxy(), self.node.proxy_tls(), self.node.stream(0));
+        let (proxy, tls, quic) = (self.node.proxy(), self.node.proxy_tls(), self.node.quic());
+        let streams = self.node.stream(0);
         clients.add("HTTP/1.1", move |goes_on| http1(proxy, goes_on));
         clients.add("HTTP/2", move |goes_on| http2(proxy, Over::Plain, false, goes_on));
         clients.add("HTTP/2 over TLS", move |goes_on| http2(tls, Over::Tls, false, goes_on));
+        clients.add("HTTP/3", move |goes_on| http3(quic, goes_on));
         clients.add("gRPC", move |goes_on| http2(proxy, Over::Plain, true, goes_on));
         clients.add("WebSocket", move |goes_on| websocket(proxy, goes_on));
         clients.add("streams", move |goes_on| stream(streams, goes_on));

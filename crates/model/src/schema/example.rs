@@ -12,14 +12,14 @@ impl Schema {
     /// A new record that is valid, with the fields that must be given; those of the text's own `example` come first.
     /// `None`: what the fields say of themselves does not suffice.
     pub fn example(&self, catalog: &Catalog, refinement: Option<(&str, &Schema)>) -> Option<Record> {
-        let mut example = record(self.description.as_object()?);
+        let mut example = record(self.describe().as_object()?);
         if let (Some(key), Some((kind, refinement))) = (self.subschema_key(), refinement) {
             example.insert(key.to_owned(), kind.into());
-            let own = record(refinement.description.as_object()?);
+            let own = record(refinement.describe().as_object()?);
             example.extend(own.into_iter().filter(|(name, _)| self.field(name).is_some()));
-            lay(&mut example, &refinement.example);
+            lay(&mut example, refinement.text.get("example").unwrap_or(&Value::Null));
         }
-        lay(&mut example, &self.example);
+        lay(&mut example, self.text.get("example").unwrap_or(&Value::Null));
         self.validate(catalog, example.clone()).is_ok().then_some(example)
     }
 }

@@ -24,9 +24,10 @@ impl Schema {
     /// The records of this schema. `refinement` is the schema of a plugin, a vault or a partial, whose fields take the
     /// place of those that it refines.
     pub fn json_schema(&self, refinement: Option<&Schema>, usage: Usage) -> Value {
-        let refined = refinement.map(Schema::described_fields).unwrap_or_default();
+        let (shown, refined) = (self.describe(), refinement.map(Schema::describe));
+        let refined = refined.as_ref().map(|shown| fields_of(shown.as_object())).unwrap_or_default();
         let mut described = record_of(
-            self.described_fields().into_iter().map(|(name, field)| {
+            fields_of(shown.as_object()).into_iter().map(|(name, field)| {
                 let found = refined.iter().find(|(known, _)| *known == name);
                 found.cloned().unwrap_or((name, field))
             }),
@@ -38,7 +39,7 @@ impl Schema {
             }
         }
         if usage != Usage::Answer {
-            for (name, shorthand) in named_values(&self.shorthand_fields) {
+            for (name, shorthand) in named_values(self.text.get("shorthand_fields").unwrap_or(&Value::Null)) {
                 described["properties"][name] = field(shorthand, Usage::Change);
             }
             if self.ttl {
@@ -48,28 +49,24 @@ impl Schema {
             }
         }
         if usage == Usage::New {
-            let alternatives: Vec<Value> = self.alternatives(&described);
+            let alternatives: Vec<Value> = alternatives(&shown, &described);
             if !alternatives.is_empty() {
                 described["anyOf"] = Value::Array(alternatives);
             }
         }
         described
     }
+}
 
-    fn described_fields(&self) -> Vec<(&str, &Value)> {
-        fields_of(self.description.as_object())
-    }
-
-    /// Of `at_least_one_of`, one field each.
-    fn alternatives(&self, described: &Value) -> Vec<Value> {
-        let checks = self.description["entity_checks"].as_array().into_iter().flatten();
-        let list = checks.filter_map(|check| check.get("at_least_one_of")?.as_array()).next();
-        let names = list
-            .into_iter()
-            .flatten()
-            .filter(|name| name.as_str().is_some_and(|name| described["properties"].get(name).is_some()));
-        names.map(|name| json!({ "required": [name] })).collect()
-    }
+/// Of `at_least_one_of`, one field each.
+fn alternatives(shown: &Value, described: &Value) -> Vec<Value> {
+    let checks = shown["entity_checks"].as_array().into_iter().flatten();
+    let list = checks.filter_map(|check| check.get("at_least_one_of")?.as_array()).next();
+    let names = list
+        .into_iter()
+        .flatten()
+        .filter(|name| name.as_str().is_some_and(|name| described["properties"].get(name).is_some()));
+    names.map(|name| json!({ "required": [name] })).collect()
 }
 
 /// Adds values of which `GET /schemas/*` tells nothing: in answers any, else those that nothing else must go with.

@@ -74,11 +74,9 @@ pub struct Schema {
     enterprise: bool,
     /// Of a plugin: types of partials, each with the places where it can be laid.
     supported_partials: BTreeMap<String, Vec<String>>,
-    /// As the text has them; what is shown lacks them.
-    shorthand_fields: Value,
-    /// Of a new record, fields whose values the schema does not suggest.
-    example: Value,
-    description: Value,
+    /// What it was parsed from: what is asked for seldom is found there (`shorthand_fields` of which nothing is shown,
+    /// `example` of what the fields do not suggest).
+    text: Map<String, Value>,
 }
 
 /// Finds the record of an entity by the value of a unique field.
@@ -133,8 +131,10 @@ impl Schema {
 
     /// [`Schema::parse`] for a text that names functions of the caller's own beside those of the model.
     pub fn parse_with(text: &str, functions: &'static [(&'static str, Function)]) -> Result<Schema, String> {
-        let raw: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let raw = raw.as_object().ok_or("a schema is a JSON object")?;
+        let Value::Object(text) = serde_json::from_str(text).map_err(|e| e.to_string())? else {
+            return Err("a schema is a JSON object".to_owned());
+        };
+        let raw = &text;
         let functions = Functions { own: functions };
         let string = |key: &str| raw.get(key).and_then(Value::as_str).map(str::to_owned);
         let strings = |key: &str| {
@@ -175,10 +175,8 @@ impl Schema {
                 .get("supported_partials")
                 .map_or(Ok(BTreeMap::new()), |supported| serde_json::from_value(supported.clone()))
                 .map_err(|e| format!("supported_partials: {e}"))?,
-            shorthand_fields: raw.get("shorthand_fields").cloned().unwrap_or_default(),
-            example: raw.get("example").cloned().unwrap_or_default(),
-            description: description::of(raw),
             name,
+            text,
         };
         Ok(schema)
     }
@@ -347,7 +345,7 @@ impl Schema {
 
     /// What `GET /schemas/{name}` answers.
     pub fn describe(&self) -> Value {
-        self.description.clone()
+        description::of(&self.text)
     }
 
     /// All fields in the order of the schema.

@@ -118,17 +118,20 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-/// Whether the certificate is for that name. Without alternative names, the common name of the subject counts, unless
-/// somebody on the way to the authority may vouch for some names only (`constrained`): that is not checked for common
-/// names.
+/// Whether the certificate is for that name. Without alternative names of hosts, the common name of the subject counts,
+/// unless somebody on the way to the authority may vouch for some names only (`constrained`): that is not checked for
+/// common names.
 fn is_for(cert: &CertificateDer<'_>, name: &ServerName<'_>, constrained: bool) -> Result<(), Error> {
     let found = EndEntityCert::try_from(cert).and_then(|entity| entity.verify_is_valid_for_subject_name(name));
     let Err(error) = found else { return Ok(()) };
     let (ServerName::DnsName(name), false) = (name, constrained) else { return Err(refusal(error)) };
     let (_, cert) = X509Certificate::from_der(cert).map_err(|_| refusal(error.clone()))?;
     let alternatives = cert.subject_alternative_name().map_err(|_| refusal(error.clone()))?;
+    let names_hosts = alternatives.is_some_and(|alternatives| {
+        alternatives.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(_)))
+    });
     let mut common = cert.subject().iter_common_name().filter_map(|cn| cn.as_str().ok());
-    if alternatives.is_none() && common.any(|cn| covers(cn, name.as_ref())) { Ok(()) } else { Err(refusal(error)) }
+    if !names_hosts && common.any(|cn| covers(cn, name.as_ref())) { Ok(()) } else { Err(refusal(error)) }
 }
 
 /// Whether the certificate is, by its alternative names, for one of these.
@@ -327,6 +330,12 @@ mod tests {
         assert!(verify(1, &[&root], &named, &[], "b.test").is_err());
         let both = issued(params("a.test", &["b.test"], false), Some(&root));
         assert!(verify(1, &[&root], &both, &[], "a.test").is_err());
+        let mut addressed = params("a.test", &[], false);
+        addressed.subject_alt_names.push(rcgen::SanType::IpAddress([127, 0, 0, 1].into()));
+        let addressed = issued(addressed, Some(&root));
+        assert_eq!(verify(1, &[&root], &addressed, &[], "a.test"), Ok(()));
+        assert_eq!(verify(1, &[&root], &addressed, &[], "127.0.0.1"), Ok(()));
+        assert!(verify(1, &[&root], &addressed, &[], "b.test").is_err());
         // Who may vouch for some names only must not get around that by leaving out the alternatives.
         let mut limited = params("limited", &[], true);
         let permitted_subtrees = vec![rcgen::GeneralSubtree::DnsName("b.test".to_owned())];
