@@ -130,7 +130,7 @@ impl Acceptor {
         };
         tokio::select! {
             () = ended => {}
-            _ = phase.wait_for(|p| *p == Phase::Ended) => {}
+            _ = phase.wait_for(|p| *p == Phase::Ended) => self.worker.shared.quic.cut_off().await,
         }
         keeper.abort();
         sweeper.abort();

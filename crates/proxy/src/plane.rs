@@ -255,6 +255,11 @@ impl DataPlane {
         self.end(Phase::Leaving, time);
     }
 
+    /// Ends what is under way: who drains waits no longer.
+    pub fn cut_off(&self) {
+        self.phase.send_replace(Phase::Ended);
+    }
+
     fn end(&self, phase: Phase, time: Duration) {
         let deadline = Instant::now() + time;
         self.phase.send_replace(phase);
@@ -267,7 +272,7 @@ impl DataPlane {
         while Instant::now() < deadline && workers.iter().any(|w| !w.is_finished()) {
             std::thread::park_timeout(Duration::from_millis(10));
         }
-        self.phase.send_replace(Phase::Ended);
+        self.cut_off();
         for worker in workers {
             if worker.join().is_err() {
                 tracing::error!("a worker ended by a panic");

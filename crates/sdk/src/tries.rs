@@ -1,5 +1,6 @@
 //! Tries at services.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Try {
     pub address: SocketAddr,
-    /// What it answered, or what its failure amounts to: 502 or 504.
+    /// What it answered, or what its failure amounts to: 502 or 504. 0 as long as neither is known.
     pub status: u16,
     pub started: Instant,
     /// From the start until the head of the response had come, or the try had failed.
@@ -37,5 +38,10 @@ impl Try {
             received: 0,
             content: 0,
         }
+    }
+
+    /// As nginx's `$upstream_status`: a try that a client ended has none.
+    pub fn status_text(&self) -> Cow<'static, str> {
+        if self.status == 0 { "-".into() } else { self.status.to_string().into() }
     }
 }

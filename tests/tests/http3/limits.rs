@@ -82,6 +82,37 @@ fn a_node_that_quits_finishes_what_it_has_begun() {
     assert!(node.ends_within(PATIENCE));
 }
 
+/// Unlike one of TCP, a connection of QUIC does not end with the process: its client would wait for long.
+#[test]
+fn clients_are_told_when_they_are_cut_off() {
+    for (settings, signals) in [
+        (&[("nginx_main_worker_shutdown_timeout", "300ms")][..], &[Signal::QUIT][..]),
+        (&[], &[Signal::QUIT, Signal::TERM]),
+    ] {
+        let service = Arc::new(Service::start());
+        let mut node = node(&service, &[settings, &[("nginx_worker_processes", "2")]].concat());
+        play(async {
+            let mut waiting = Vec::new();
+            for _ in 0..4 {
+                let connection = Connection::open(&node).await;
+                let mut stream = connection.send(request("GET", "/")).await;
+                stream.finish().await.unwrap();
+                waiting.push((connection, stream, asked(&service).await));
+            }
+            for signal in signals {
+                node.signal(*signal);
+                eventually("it begins to end", || node.log().contains("stopping, requests under way"));
+            }
+            for (connection, ..) in &waiting {
+                let error = connection.quic.closed().await;
+                let quinn::ConnectionError::ApplicationClosed(close) = &error else { panic!("{error}") };
+                assert_eq!(close.error_code.into_inner(), 0x100);
+            }
+        });
+        assert!(node.ends_within(PATIENCE));
+    }
+}
+
 #[test]
 fn streams_beyond_the_limit_wait() {
     let service = Arc::new(Service::start());

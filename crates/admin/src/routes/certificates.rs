@@ -48,16 +48,16 @@ async fn replace(mut call: Call) -> HandlerResult {
     let names = read_names(&mut input)?.unwrap_or_default();
     let record = call.write(move |transaction| {
         let mut names = names.clone();
+        // The SNI in the path comes to life with the certificate, and stays its own.
+        if let Key::Name(name) = &key
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
         let id = match (id_of(transaction, &resource, &key)?, &key) {
             (Some(id), _) => id,
             (None, Key::Id(id)) => id.clone(),
-            // An unknown SNI comes to life with the certificate.
-            (None, Key::Name(name)) => {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
-                Uuid::new_v4().to_string()
-            }
+            (None, Key::Name(_)) => Uuid::new_v4().to_string(),
         };
         input.insert("snis".to_owned(), json!(names));
         Ok(transaction.upsert(&resource.name, &Key::Id(id), input.clone())?)

@@ -530,7 +530,11 @@ async fn certificates_go_by_their_snis() {
         api.json("PUT", "/certificates/new.test", pair(json!(["d.test"]))).await.body["snis"],
         json!(["d.test", "new.test"])
     );
+    for snis in [json!(["d.test"]), Value::Null] {
+        let again = api.json("PUT", "/certificates/new.test", pair(snis.clone())).await;
+        assert!(again.body["snis"].as_array().unwrap().contains(&json!("new.test")), "{snis}: {}", again.body);
+    }
     assert_eq!(api.call("DELETE", "/certificates/c.test").await.status, 204);
-    assert_eq!(api.get("/snis").await.body["data"].as_array().unwrap().len(), 2);
-    assert_eq!(api.get("/snis/d.test/certificate").await.status, 404);
+    assert_eq!(api.get("/snis").await.body["data"].as_array().unwrap().len(), 1);
+    assert_eq!(api.get("/snis/new.test/certificate").await.status, 404);
 }

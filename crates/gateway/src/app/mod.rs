@@ -61,6 +61,7 @@ use store::Store;
 use succession::{Manner, Predecessor};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The version of Kong whose behaviour this is.
 pub const KONG_VERSION: &str = "3.10.0";
@@ -72,6 +73,8 @@ pub const DATABASE: &str = "bascule.db";
 const STOP_TIME: Duration = Duration::from_secs(5);
 /// The same after SIGQUIT; whoever sends it decides how long to wait.
 const QUIT_TIME: Duration = Duration::from_secs(3600);
+/// How long what is cut off may take to end.
+const CUT_TIME: Duration = Duration::from_secs(1);
 /// How long background tasks of plugins may take after that, to deliver what they have.
 const FLUSH_TIME: Duration = Duration::from_secs(3);
 
@@ -392,7 +395,8 @@ impl Running {
         };
         tracing::info!("stopping, requests under way have up to {} seconds", time.as_secs());
         let (plane, leaves) = (Arc::clone(&self.plane), successor.is_some());
-        let drained = tokio::task::spawn_blocking(move || if leaves { plane.leave(time) } else { plane.drain(time) });
+        let mut drained =
+            tokio::task::spawn_blocking(move || if leaves { plane.leave(time) } else { plane.drain(time) });
         match &successor {
             Some(successor) => self.finish_beside(successor, drained, signals, launch).await,
             None => {
@@ -401,8 +405,8 @@ impl Running {
                     while signals.next().await != Request::Stop {}
                 };
                 tokio::select! {
-                    _ = drained => {}
-                    () = told_again => tracing::warn!("stopping at once, requests under way are cut off"),
+                    _ = &mut drained => {}
+                    () = told_again => self.cut_off(drained).await,
                 }
             }
         }
@@ -419,6 +423,13 @@ impl Running {
         lua::leave();
         tracing::info!("stopped");
         successor.is_some()
+    }
+
+    /// Waits no longer for requests under way.
+    async fn cut_off(&self, drained: JoinHandle<()>) {
+        tracing::warn!("stopping at once, requests under way are cut off");
+        self.plane.cut_off();
+        let _ = tokio::time::timeout(CUT_TIME, drained).await;
     }
 
     /// Takes settings into force that this process can take; what the operator should know of them, or why they cannot

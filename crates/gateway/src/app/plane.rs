@@ -179,6 +179,11 @@ impl Plane {
         self.data.leave(time);
     }
 
+    /// Ends what is under way at once.
+    pub fn cut_off(&self) {
+        self.data.cut_off();
+    }
+
     /// Whether some listener is for streams.
     pub fn has_streams(&self) -> bool {
         self.listeners.iter().any(|(transport, _)| matches!(transport, Transport::Stream | Transport::Datagram))

@@ -88,8 +88,8 @@ impl Running {
             }
         }
         // The node has been ended: what is left here has as long as it had.
-        if tokio::time::timeout(STOP_TIME, drained).await.is_err() {
-            tracing::warn!("stopping at once, requests under way are cut off");
+        if tokio::time::timeout(STOP_TIME, &mut drained).await.is_err() {
+            self.cut_off(drained).await;
         }
     }
 

@@ -163,7 +163,7 @@ impl Record<'_> {
             Variable::UpstreamResponseTime => {
                 self.each_try(|last, attempt| seconds_text(if last { self.since_last_try } else { attempt.waited }))
             }
-            Variable::UpstreamStatus => self.each_try(|_, attempt| attempt.status.to_string()),
+            Variable::UpstreamStatus => self.each_try(|_, attempt| attempt.status_text().into_owned()),
             Variable::Uri => {
                 let path = self.target.split_once('?').map_or(self.target, |(path, _)| path);
                 (!path.is_empty()).then(|| sdk::path::uri(path))

@@ -11,7 +11,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use wire::h3::NO_ERROR;
 
 /// Connections that wait for a worker.
 const WAITING: usize = 128;
@@ -28,6 +30,9 @@ const OTHER_STREAMS: u32 = 8;
 /// Connections that have sent their first datagram and wait to be taken, and what they may send meanwhile: each, all.
 const INCOMING: usize = 1024;
 const INCOMING_OCTETS: (u64, u64) = (16 << 10, 4 << 20);
+
+/// For how long a worker that ends tells clients so.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A connection that has begun.
 pub(crate) struct Arrival {
@@ -139,6 +144,23 @@ impl QuicArrivals {
             None => (client.peer, client.local),
         };
         clients.by_number.values().filter(|client| client.bound == bound).map(peer).collect()
+    }
+
+    /// Ends what there still is, whatever is under way on it, and waits until clients are told so or [`FAREWELL`] is
+    /// over: no client notices by itself. To be called on every worker, as each sends for connections of its own.
+    pub async fn cut_off(&self) {
+        let left: Vec<_> = {
+            let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.by_number.values().filter_map(|client| client.connection.clone()).collect()
+        };
+        let sent = |connection: &quinn::Connection| connection.stats().udp_tx.datagrams;
+        let before: Vec<_> = left.iter().map(sent).collect();
+        left.iter().for_each(|connection| connection.close(NO_ERROR, b""));
+        let end = Instant::now() + FAREWELL;
+        // Nothing else is sent any more.
+        while left.iter().zip(&before).any(|(connection, before)| sent(connection) == *before) && Instant::now() < end {
+            tokio::time::sleep(FAREWELL / 100).await;
+        }
     }
 
     /// Counts a handshake that begins.

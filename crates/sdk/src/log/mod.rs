@@ -7,7 +7,7 @@ mod writer;
 
 pub use edit::{LogMode, LogValue};
 
-use crate::{Args, Exchange, Fields, Source};
+use crate::{Args, Exchange, Fields, Source, Try};
 use model::entities::{Consumer, DEFAULT_WORKSPACE, Route, Service, Uuid};
 use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -176,7 +176,7 @@ fn upstream_uri(exchange: &Exchange) -> Cow<'_, str> {
 
 /// As nginx's `$upstream_status`.
 fn statuses(exchange: &Exchange) -> String {
-    exchange.tries.iter().map(|attempt| attempt.status.to_string()).collect::<Vec<_>>().join(", ")
+    exchange.tries.iter().map(Try::status_text).collect::<Vec<_>>().join(", ")
 }
 
 fn latencies(exchange: &Exchange, out: &mut Writer) {
@@ -217,11 +217,12 @@ fn tries(exchange: &Exchange, out: &mut Writer) {
     });
 }
 
-/// Whether a try has failed. Kong knows that of a last one when no other was allowed.
+/// Whether a try has failed. Kong knows that of a last one when no other was allowed; one that a client ended has not.
 pub(crate) fn has_failed(exchange: &Exchange, at: usize) -> bool {
     let allowed = exchange.service.as_ref().map_or(0, |service| usize::from(service.retries));
     let last = exchange.tries.len().saturating_sub(1);
-    at < last || exchange.source == Source::Error || (at >= allowed && exchange.response.status > 499)
+    let knows = || exchange.tries.get(at).is_some_and(|attempt| attempt.status != 0);
+    at < last || (exchange.source == Source::Error && knows()) || (at >= allowed && exchange.response.status > 499)
 }
 
 /// Field lines by lower-cased names in their order; several of one name are a list.

@@ -172,6 +172,13 @@ fn failed_tries_say_so() {
     (exchange.source, exchange.response.status) = (Source::Error, 502);
     let failed = entry(&exchange);
     assert!(failed["tries"].as_array().unwrap().iter().all(|attempt| attempt["state"] == "failed"));
+    // The client did not wait for what the second one would say.
+    exchange.tries = vec![attempt(504), attempt(0)];
+    (exchange.source, exchange.response.status) = (Source::Error, 499);
+    let given_up = entry(&exchange);
+    assert_eq!(given_up["upstream_status"], "504, -");
+    assert_eq!(given_up["tries"][0]["state"], "failed");
+    assert_eq!(given_up["tries"][1].get("state"), None);
 }
 
 #[test]

@@ -47,8 +47,8 @@ impl Host {
             one.raw_set("balancer_latency", 0)?;
             one.raw_set("ip", attempt.address.ip().to_string())?;
             one.raw_set("port", attempt.address.port())?;
-            // Of a last one that goes on nothing is known yet.
-            if at + 1 < count || self.exchange.source == Source::Error {
+            // Of a last one that goes on, or was ended by its client, nothing is known.
+            if at + 1 < count || (self.exchange.source == Source::Error && attempt.status != 0) {
                 one.raw_set("state", if matches!(attempt.status, 403 | 404) { "next" } else { "failed" })?;
                 one.raw_set("code", attempt.status)?;
             }

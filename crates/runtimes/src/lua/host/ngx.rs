@@ -216,7 +216,7 @@ impl Host {
             "upstream_host" if !is_over => maybe(lua, exchange.upstream.host_header.as_ref()),
             // As nginx lists tries.
             "upstream_addr" => maybe(lua, each_try(exchange, |one| one.address.to_string())),
-            "upstream_status" => maybe(lua, each_try(exchange, |one| one.status.to_string())),
+            "upstream_status" => maybe(lua, each_try(exchange, |one| one.status_text().into_owned())),
             "upstream_session_time" if exchange.stream.is_some() => {
                 let last = exchange.tries.last();
                 maybe(lua, last.map(|last| format!("{:.3}", last.started.elapsed().as_secs_f64())))
