@@ -8,6 +8,12 @@ const { chromium } = require('playwright-core');
 /** Where the pages, the Admin API and the proxy are. */
 export const { MANAGER, ADMIN, PROXY } = process.env;
 
+/** Every one of what there is of a kind, at length; else each `of`th, from `at` on. */
+export function sample(all, of, at = 0) {
+  const whole = Number(process.env.BASCULE_LONGER ?? 1) > 1;
+  return all.filter((_, number) => whole || number % of === at);
+}
+
 /**
  * Opens a browser, lets `work` use a page, and fails when anything was written to its console as an error, or anybody was
  * asked but the node and those of `origins`. Errors that are `tolerated` are what the test is about.

@@ -1,7 +1,7 @@
-/** Every page, light and dark, wide and narrow: nothing on the console, and no fault that axe calls serious. */
+/** Every page, light and dark, wide and narrow (by day each in one of these looks): nothing on the console, and no fault that axe calls serious. */
 
 import { createRequire } from 'node:module';
-import { ADMIN, MANAGER, check, withPage } from './browser.mjs';
+import { ADMIN, MANAGER, check, sample, withPage } from './browser.mjs';
 
 const axe = createRequire(`${process.env.BROWSER}/package.json`).resolve('axe-core/axe.min.js');
 
@@ -54,9 +54,10 @@ const pages = [
   'services/none',
 ];
 
-for (const options of [{}, { colorScheme: 'dark' }, { viewport: { width: 400, height: 800 }, locale: 'ja-JP' }]) {
+const looks = [{}, { colorScheme: 'dark' }, { viewport: { width: 400, height: 800 }, locale: 'ja-JP' }];
+for (const [number, options] of looks.entries()) {
   await withPage(async (page) => {
-    for (const path of pages) {
+    for (const path of sample(pages, looks.length, number)) {
       await page.goto(`${MANAGER}/default/${path}`);
       await page.locator('main h1').waitFor();
       await page.waitForLoadState('load');

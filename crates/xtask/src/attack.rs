@@ -4,7 +4,10 @@ use crate::shell::Shell;
 
 /// Runs it with its own arguments (`--seed`, `--seconds`).
 pub fn run(shell: &Shell, arguments: &[String]) -> Result<(), String> {
-    let mut words = vec!["run", "--quiet", "--package", "blackbox", "--bin", "attack", "--"];
-    words.extend(arguments.iter().map(String::as_str));
-    shell.run("cargo", &words)
+    let arguments = arguments.iter().map(String::as_str);
+    if let Some(program) = shell.built("attack") {
+        return shell.run(&program, &arguments.collect::<Vec<_>>());
+    }
+    let words = ["run", "--quiet", "--package", "blackbox", "--bin", "attack", "--"];
+    shell.run("cargo", &words.into_iter().chain(arguments).collect::<Vec<_>>())
 }

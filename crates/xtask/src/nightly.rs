@@ -19,7 +19,7 @@ struct Parts {
 }
 
 pub fn run(shell: &Shell) -> Result<(), String> {
-    let lasting = ["soak", "http2", "garbage", "failover", "durability", "postgres"]
+    let lasting = ["soak", "http2", "garbage", "failover", "durability", "postgres", "browser"]
         .into_iter()
         .flat_map(|name| ["--test", name]);
     let soak: Vec<_> = ["test", "--package", "blackbox"].into_iter().chain(lasting).collect();

@@ -144,9 +144,14 @@ fn play(
     if !packages::python_module(shell, "yaml", "python3-yaml", "pyyaml") {
         return Err("the scenarios need PyYAML (python3-yaml)".to_owned());
     }
-    shell.run("cargo", &["build", "--quiet", "--package", "gateway"])?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell.root.join("target"), |dir| shell.root.join(dir));
+    let target = shell.target();
+    let binary = match shell.built("bascule") {
+        Some(binary) => binary,
+        None => {
+            shell.run("cargo", &["build", "--quiet", "--package", "gateway"])?;
+            target.join("debug/bascule").display().to_string()
+        }
+    };
     let work = target.join("oracle");
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let (results, prefix, runner) = (work.join("results.tsv"), work.join("prefix"), folder.join("run.py"));
@@ -169,7 +174,6 @@ fn play(
     if quiet {
         words.push("-q");
     }
-    let binary = target.join("debug/bascule").display().to_string();
     // It fails when a scenario does; which, the file says.
     let ended = shell.watch(words[0], &words[1..], &[("BASCULE", &binary), ("ORACLE_DB", kept_in)], |_| {});
     let text = std::fs::read_to_string(&results).map_err(|e| format!("no results ({e}): {ended:?}"))?;

@@ -7,13 +7,31 @@ use std::process::{Command, Stdio};
 /// Runs programs and says which.
 pub struct Shell {
     pub root: PathBuf,
+    /// Where the programs of the workspace are, if they have been built with all tests: these are good enough for what
+    /// needs them (`$BASCULE`), where cargo would make others, with the features of one package alone.
+    built: Option<PathBuf>,
 }
 
 impl Shell {
     /// At the root of the repository, wherever the command was typed.
     pub fn at_root() -> Shell {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Shell { root: here.ancestors().nth(2).unwrap_or(here).to_owned() }
+        Shell { root: here.ancestors().nth(2).unwrap_or(here).to_owned(), built: None }
+    }
+
+    /// The same for who has built all tests, or is about to.
+    pub fn with_what_tests_build(&self) -> Shell {
+        Shell { root: self.root.clone(), built: Some(self.target().join("debug")) }
+    }
+
+    /// Where cargo puts what it builds.
+    pub fn target(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
+    }
+
+    /// A program that has been built with all tests.
+    pub fn built(&self, program: &str) -> Option<String> {
+        self.built.as_ref().map(|folder| folder.join(program).display().to_string())
     }
 
     /// Runs a program; fails when it does.
@@ -76,6 +94,9 @@ impl Shell {
     fn command(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).envs(variables.iter().copied()).current_dir(&self.root);
+        if let Some(bascule) = self.built("bascule") {
+            command.env("BASCULE", bascule);
+        }
         command
     }
 

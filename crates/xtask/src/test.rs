@@ -40,6 +40,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
         shell.run("cargo", &["deny", "--offline", "check", "bans", "licenses", "sources"])?;
     }
     shell.run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
+    let shell = &shell.with_what_tests_build();
     let (mut passed, mut failed) = (0, 0);
     let outcome = shell.watch("cargo", &["test", "--workspace", "--no-fail-fast"], &[], |line| {
         if let Some((p, f)) = counts(line) {
