@@ -145,3 +145,24 @@ fn a_certificate_of_which_nobody_says_that_it_is_good_is_refused_in_strict_mode(
     json(node.admin(), "PATCH", &path, &json!({ "config": config("IGNORE_CA_ERROR") })).expect(200);
     assert_eq!(ask(&node, Some(&pair), "r.test").status, 200);
 }
+
+/// An authority, a client's certificate of version 1 that `openssl x509 -req` has made by it, and its key.
+const OF_VERSION_1: &str = include_str!("client_certificates.pem");
+
+#[test]
+fn clients_may_show_what_the_authority_has_issued_itself_of_any_version() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let mut blocks = OF_VERSION_1.split_inclusive("-----END CERTIFICATE-----\n");
+    let (mut root, mut old) = (Pair::authority("root.test"), Pair::authority("client"));
+    root.chain = blocks.next().unwrap().to_owned();
+    (old.chain, old.key) = (blocks.next().unwrap().to_owned(), blocks.next().unwrap().to_owned());
+    let other = Pair::authority("other");
+    let ids = [authority(&node, &root), authority(&node, &other)];
+    let config = json!({ "ca_certificates": ids, "skip_consumer_lookup": true, "revocation_check_mode": "SKIP" });
+    plugin(&node, "/routes/r", "mtls-auth", config);
+    assert_eq!(ask(&node, Some(&old), "r.test").status, 200);
+    assert_eq!(ask(&node, Some(&other.lesser("x")), "r.test").status, 200);
+    assert_eq!(ask(&node, Some(&Pair::authority("other").lesser("x")), "r.test").status, 401, "another of that name");
+    assert_eq!(ask(&node, Some(&other.lesser("y").lesser("x")), "r.test").status, 401, "somebody stands in between");
+}

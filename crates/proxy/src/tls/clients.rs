@@ -10,11 +10,12 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use sdk::certificates::Role;
 use std::fmt;
 use std::sync::Arc;
 use webpki::{
-    CertRevocationList, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationCheckDepth,
-    RevocationOptionsBuilder, UnknownStatusPolicy,
+    CertRevocationList, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth, RevocationOptionsBuilder,
+    UnknownStatusPolicy,
 };
 
 /// Which certificates clients are asked for, and which are good enough.
@@ -146,7 +147,7 @@ impl Trusted {
                 .with_expiration_policy(ExpirationPolicy::Enforce)
                 .build()
         });
-        match authorities.verify_path(cert, others, now, KeyUsage::client_auth(), revocation) {
+        match authorities.verify_path(cert, others, now, Role::Client, revocation) {
             Ok(_) => Ok(()),
             // Nobody else can have revoked it.
             Err(_) if authorities.have(cert) && lists.is_empty() => in_time(cert, now).map_err(|e| e.to_string()),

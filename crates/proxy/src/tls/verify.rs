@@ -11,8 +11,9 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore, SignatureScheme,
 };
+use sdk::certificates::{Role, issuer_of_unusual};
 use std::sync::Arc;
-use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptions, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, RawPublicKeyEntity, RevocationOptions, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Looks at the certificates of servers, and makes sure that they hold the keys.
@@ -46,14 +47,32 @@ pub(super) struct Authorities<'a> {
 }
 
 impl Authorities<'_> {
-    /// Whether one of them vouches for a certificate that is used in this way; and whether it may vouch for some names
-    /// only.
+    /// Whether one of them vouches for a certificate in this role; and whether it may vouch for some names only.
     pub fn verify_path(
         &self,
         cert: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: KeyUsage,
+        role: Role,
+        revocation: Option<RevocationOptions<'_>>,
+    ) -> Result<bool, webpki::Error> {
+        let revocable = revocation.is_some();
+        self.find_path(cert, others, now, role, revocation).or_else(|refusal| {
+            let (roots, algorithms) = (&self.roots.roots, self.algorithms.all);
+            match issuer_of_unusual(&refusal, cert, roots, algorithms, role, now) {
+                // Whether it has been revoked since nobody has looked at.
+                Some(_) if !revocable => Ok(false),
+                _ => Err(refusal),
+            }
+        })
+    }
+
+    fn find_path(
+        &self,
+        cert: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+        role: Role,
         revocation: Option<RevocationOptions<'_>>,
     ) -> Result<bool, webpki::Error> {
         let entity = EndEntityCert::try_from(cert)?;
@@ -62,7 +81,8 @@ impl Authorities<'_> {
             _ => Ok(()),
         };
         let (algorithms, roots) = (self.algorithms.all, &self.roots.roots);
-        let path = entity.verify_for_usage(algorithms, roots, others, now, usage, revocation, Some(&short))?;
+        let path =
+            entity.verify_for_usage(algorithms, roots, others, now, role.key_usage(), revocation, Some(&short))?;
         Ok(path.anchor().name_constraints.is_some())
     }
 
@@ -84,7 +104,7 @@ impl ServerCertVerifier for ServerVerifier {
         if let Requirement::Ca { roots, depth, names } = &self.required {
             let algorithms = &self.provider.signature_verification_algorithms;
             let authorities = Authorities { roots, depth: *depth, algorithms };
-            let constrained = match authorities.verify_path(cert, others, now, KeyUsage::server_auth(), None) {
+            let constrained = match authorities.verify_path(cert, others, now, Role::Server, None) {
                 Ok(constrained) => constrained || others.iter().any(constrains_names),
                 Err(_) if authorities.have(cert) => in_time(cert, now).map(|()| false)?,
                 Err(error) => return Err(refusal(error)),
@@ -244,6 +264,7 @@ mod tests {
     use super::super::testing::{Issued, issued, params};
     use super::*;
     use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::pem::PemObject;
 
     fn verify(depth: usize, roots: &[&Issued], cert: &Issued, others: &[&Issued], name: &str) -> Result<(), Error> {
         verify_names(depth, roots, cert, others, name, AlternativeNames::default())
@@ -355,6 +376,48 @@ mod tests {
             ("a*.test", "ab.test", false),
         ] {
             assert_eq!(covers(common, name), expected, "{common} {name}");
+        }
+    }
+
+    /// An authority, and a certificate of version 1 that it has issued by `openssl x509 -req`.
+    const ROOT: &str = "-----BEGIN CERTIFICATE-----\n\
+         MIIBfzCCASWgAwIBAgIUXAWanqkhQi7Zf72+DqfY//k+PMQwCgYIKoZIzj0EAwIw\n\
+         FDESMBAGA1UEAwwJcm9vdC50ZXN0MCAXDTI2MTEyNzIxMTE0MVoYDzIxMjYxMTAz\n\
+         MjExMTQxWjAUMRIwEAYDVQQDDAlyb290LnRlc3QwWTATBgcqhkjOPQIBBggqhkjO\n\
+         PQMBBwNCAATGyCl10CRad4RP6VtAO/bHRZaAChWl/fc2RP1a/AqscbtJ3r8rC08e\n\
+         VwwSX+ZHln9PWx9ReKG/s83n/tb7V7tio1MwUTAdBgNVHQ4EFgQUpeQ8eun+WKnB\n\
+         gdvXOHMVJXgAzkkwHwYDVR0jBBgwFoAUpeQ8eun+WKnBgdvXOHMVJXgAzkkwDwYD\n\
+         VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBTyu3XeD+dMUrlUB72H9GB\n\
+         jjliLqRxV+ox5bETPiYD/AIhANjWICvziHE6zPRBdKmFwxlXeLTVxc5/B77EK+Q1\n\
+         trIH\n\
+         -----END CERTIFICATE-----";
+    const ISSUED: &str = "-----BEGIN CERTIFICATE-----\n\
+         MIIBIjCBygIUdfGiRcSUOoUKjX09Z7IVEi+XZTkwCgYIKoZIzj0EAwIwFDESMBAG\n\
+         A1UEAwwJcm9vdC50ZXN0MCAXDTI2MTEyNzIxMTE0MVoYDzIxMjYxMTAzMjExMTQx\n\
+         WjATMREwDwYDVQQDDAhvbGQudGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA\n\
+         BHX0OhHjgAWq1LBNu8TDfLVbyofjm51SKmz6ZXa+L2zgkqfQpOimQoBt6LTDYo9D\n\
+         4K+2zB/TYknhqMak7YblEzkwCgYIKoZIzj0EAwIDRwAwRAIgcANeu5uo4Ik4YW/W\n\
+         hobM2etTzgqw6zd/G6emVFRq3L8CIBj8A+WxuaODADvaRbRm4nodNpVQaiUzh1O3\n\
+         PjXSGwRM\n\
+         -----END CERTIFICATE-----";
+
+    #[test]
+    fn what_an_authority_has_issued_itself_may_be_of_version_1() {
+        let [root, old] = [ROOT, ISSUED].map(|text| CertificateDer::from_pem_slice(text.as_bytes()).unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(root).unwrap();
+        let other = issued(params("root.test", &[], true), None);
+        let mut others = RootCertStore::empty();
+        others.add(other.der.clone()).unwrap();
+        for (roots, name, expected) in
+            [(&roots, "old.test", true), (&roots, "b.test", false), (&others, "old.test", false)]
+        {
+            let required =
+                Requirement::Ca { roots: Arc::new(roots.clone()), depth: 1, names: AlternativeNames::default() };
+            let verifier = ServerVerifier { required, provider: Arc::new(aws_lc_rs::default_provider()) };
+            let server = ServerName::try_from(name).unwrap();
+            let found = verifier.verify_server_cert(&old, &[], &server, &[], UnixTime::now());
+            assert_eq!(found.is_ok(), expected, "{name}");
         }
     }
 

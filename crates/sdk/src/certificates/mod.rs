@@ -1,12 +1,14 @@
 //! Certificates of clients, and those that plugins show them.
 
 pub(crate) mod der;
+mod direct;
 mod name;
 mod ocsp;
 mod path;
 mod revocation;
 mod staple;
 
+pub use direct::{Role, issuer_of_unusual};
 pub use name::{Attribute, Details};
 pub use path::{Path, find_path};
 pub use revocation::{Revocation, Status};

@@ -1,9 +1,9 @@
 //! Whether authorities vouch for a client's certificate.
 
-use super::ClientCertificate;
+use super::{ClientCertificate, Role, issuer_of_unusual};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The certificates from a client's own to that of the authority that it goes back to.
@@ -36,21 +36,33 @@ pub fn find_path(
         ends.iter().filter_map(|authority| anchor_from_trusted_cert(authority).ok()).collect();
     let mut between = client.others().to_vec();
     between.extend(authorities.iter().cloned());
-    let entity = EndEntityCert::try_from(client.own()).map_err(|e| e.to_string())?;
-    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-    let usage = KeyUsage::client_auth();
-    match entity.verify_for_usage(algorithms.all, &anchors, &between, now, usage, None, None) {
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let role = Role::Client;
+    let mut path = vec![client.own().clone()];
+    let end = |anchor: &TrustAnchor<'_>| {
+        let is_it = |end: &&&CertificateDer<'_>| anchor_from_trusted_cert(end).is_ok_and(|known| known == *anchor);
+        ends.iter().find(is_it).map(|end| CertificateDer::clone(end))
+    };
+    let entity = EndEntityCert::try_from(client.own());
+    let found = entity
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|entity| entity.verify_for_usage(algorithms, &anchors, &between, now, role.key_usage(), None, None));
+    match found {
         Ok(found) => {
-            let mut path = vec![client.own().clone()];
             path.extend(found.intermediate_certificates().map(|certificate| certificate.der().into_owned()));
-            let end =
-                ends.iter().find(|end| anchor_from_trusted_cert(end).is_ok_and(|anchor| anchor == *found.anchor()));
-            path.extend(end.map(|end| CertificateDer::clone(end)));
+            path.extend(end(found.anchor()));
             Ok(Path(path))
         }
         // What `openssl req -x509` makes, and people upload.
-        Err(_) if ends.contains(&client.own()) => in_time(client.own(), now).map(|()| Path(vec![client.own().clone()])),
-        Err(error) => Err(error.to_string()),
+        Err(_) if ends.contains(&client.own()) => in_time(client.own(), now).map(|()| Path(path)),
+        Err(refusal) => match issuer_of_unusual(&refusal, client.own(), &anchors, algorithms, role, now) {
+            Some(issuer) => {
+                path.extend(end(issuer));
+                Ok(Path(path))
+            }
+            None => Err(refusal.to_string()),
+        },
     }
 }
 
@@ -109,6 +121,8 @@ mod tests {
         assert_eq!(length(&[&client, &between, &root], &[], true), None);
         let other = issued("root", true, None, &[]);
         assert_eq!(length(&[&client, &between, &root], &[&other], false), None, "the name alone is worth nothing");
+        assert_eq!(length(&[&between], &[&root], false), Some(2), "a client may say of itself that it is an authority");
+        assert_eq!(length(&[&between], &[&other], false), None);
     }
 
     #[test]
