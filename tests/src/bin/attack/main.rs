@@ -15,7 +15,7 @@ mod settings;
 
 use admin::Stored;
 use blackbox::http::{form, get};
-use blackbox::{Node, PATIENCE, Usage};
+use blackbox::{Node, PATIENCE, Usage, binary};
 use random::Random;
 use records::Maker;
 use services::{Manners, Service};
@@ -52,6 +52,10 @@ fn main() -> ExitCode {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let seed = seed.unwrap_or(now);
     println!("attack: --seed {seed} --seconds {seconds}");
+    // Nodes are told to write files by names of all kinds: what is relative is left in a place of its own.
+    let place = tempfile::tempdir().expect("a place for files");
+    assert!(binary().is_absolute(), "BASCULE has the whole path of the program");
+    std::env::set_current_dir(&place).expect("a place for files");
     let (end, mut random) = (Instant::now() + Duration::from_secs(seconds), Random::new(seed));
     let mut rounds = 0;
     while rounds == 0 || Instant::now() < end {
